@@ -122,17 +122,20 @@ pub async fn insert_api_key(change: &mut Change, key: &ApiKey) -> Result<(), Sto
     Ok(())
 }
 
-/// Updates the mutable columns of a key. To revoke a key, use [`revoke_api_key`].
-pub async fn update_api_key(change: &mut Change, key: &ApiKey) -> Result<(), StoreError> {
-    API_KEYS.update(change, key).await?;
-    let is_limited = !key.limits.is_none();
-    change
-        .execute(
-            "UPDATE api_keys SET public_key = $2 WHERE id = $1 AND public_key = $3",
-            params![key.id, stored_blob(key, is_limited), stored_blob(key, !is_limited)],
-        )
-        .await?;
-    change.touch(Subject::ApiKey(key.id));
+/// Updates the mutable columns of a key, which was read as `before` in this change. To revoke a key, use
+/// [`revoke_api_key`].
+pub async fn update_api_key(change: &mut Change, before: &ApiKey, after: &ApiKey) -> Result<(), StoreError> {
+    API_KEYS.update(change, after).await?;
+    let [was_limited, is_limited] = [before, after].map(|key| !key.limits.is_none());
+    if was_limited != is_limited {
+        change
+            .execute(
+                "UPDATE api_keys SET public_key = $2 WHERE id = $1 AND public_key = $3",
+                params![after.id, stored_blob(after, is_limited), stored_blob(after, was_limited)],
+            )
+            .await?;
+    }
+    change.touch(Subject::ApiKey(after.id));
     Ok(())
 }
 

@@ -17,8 +17,8 @@ use crate::{
     Maintenance, ReplayKey, Store, StoreError, StoredResponse, Value, audit,
     connection::{Connection, WriteConnection},
     engine::{Database, Watch},
-    params,
-    replay::{self, Earlier},
+    identity::{self, Sender},
+    params, replay,
     table::{
         Column,
         ColumnType::{I64, Text},
@@ -207,16 +207,20 @@ impl Change {
         })
     }
 
-    /// Returns what an earlier request stored that had the same signature, or the same key and nonce. It may be a change
-    /// of the same transaction, whose response is written before the commit.
+    /// Returns who sends this request, and what an earlier one stored that had the same signature, or the same key and
+    /// nonce. It may be a change of the same transaction, whose response is written before the commit.
     ///
     /// # Errors
-    /// The database does not answer, or the row is corrupt.
-    pub async fn find_earlier(&mut self, replay: &ReplayKey) -> Result<Option<Earlier>, StoreError> {
-        match replay::find_earlier_of(self.group.responses(), replay) {
-            Some(earlier) => Ok(Some(earlier)),
-            None => replay::find_earlier(&mut self.group.connection, replay).await,
-        }
+    /// The database does not answer, or a row is corrupt.
+    pub async fn find_sender(
+        &mut self,
+        id: PrincipalId,
+        key: Option<ApiKeyId>,
+        replay: Option<&ReplayKey>,
+    ) -> Result<Sender, StoreError> {
+        let in_group = replay.and_then(|replay| replay::find_earlier_of(self.group.responses(), replay));
+        let found = identity::find_sender(&mut self.group.connection, id, key, replay).await?;
+        Ok(Sender { earlier: in_group.or(found.earlier), ..found })
     }
 
     /// Appends `events` to the audit log, stores `response` for a repeated signed request, adds the changed objects to
@@ -225,7 +229,7 @@ impl Change {
     /// # Errors
     /// After [`StoreError::Uncertain`], the change may have been committed. After all other errors, nothing was
     /// changed. [`StoreError::Conflict`] on [`replay::REPLAY_KEY_CONSTRAINT`]: a concurrent request with the same
-    /// signature has a stored response, see [`find_earlier`](Self::find_earlier). On [`replay::NONCE_CONSTRAINT`]: another request
+    /// signature has a stored response, see [`find_sender`](Self::find_sender). On [`replay::NONCE_CONSTRAINT`]: another request
     /// used the nonce. [`StoreError::Contended`]: another change may have caused the error; begin again, with
     /// [`Store::begin_change_alone`].
     pub async fn commit(

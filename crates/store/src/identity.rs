@@ -13,9 +13,10 @@ use domain::{
 };
 
 use crate::{
-    Connection, Row, StoreError,
-    connection::{find_page_end, page_end, page_start},
+    Connection, ReplayKey, Row, StoreError, StoredResponse,
+    connection::{FromRow as _, find_page_end, page_end, page_start},
     params,
+    replay::{self, Earlier},
     value::Value,
 };
 
@@ -55,13 +56,15 @@ fn opt_membership(row: &Row) -> Result<Option<Membership>, StoreError> {
     row.opt_text("workspace_id")?.map(|_| membership(row)).transpose()
 }
 
-/// A principal and a key, read at the same time.
+/// Who sends a request, and whether it was sent before, read at the same time.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct IdentityAndKey {
+pub struct Sender {
     /// The principal, or `None` if it does not exist or was deleted.
     pub identity: Option<Identity>,
     /// The key, or `None` if it does not exist.
     pub key: Option<KeyStanding>,
+    /// What an earlier request stored that had the same signature, or the same key and nonce.
+    pub earlier: Option<Earlier>,
 }
 
 /// What decides whether a key is accepted.
@@ -97,51 +100,56 @@ impl KeyStanding {
     }
 }
 
-/// A statement that returns a row for each membership of a principal, or one row if it has none or does not exist. Each
-/// row also has the key.
-macro_rules! select_identity_and_key {
+/// A statement that returns a row for each membership of a principal and each earlier request, or one row if there are
+/// none. Each row also has the key.
+macro_rules! select_sender {
     ($columns:literal, $tables:literal) => {
         concat!(
             "SELECT k.owner_id AS key_owner, k.disabled AS key_disabled, k.suspended AS key_suspended,
                     k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at, k.limits AS key_limits,
+                    r.replay_key, r.key_id, r.nonce, r.expires_at, r.status, r.body, r.sealed_body,
                     w.id AS workspace_id, w.slug AS workspace_slug, w.name AS workspace_name, ",
             $columns,
-            " FROM (SELECT 1 AS one) AS always LEFT JOIN api_keys k ON k.id = $2 LEFT JOIN ",
+            " FROM (SELECT 1 AS one) AS always LEFT JOIN api_keys k ON k.id = $2
+              LEFT JOIN replays r ON r.replay_key = $3 OR (r.key_id = $4 AND r.nonce = $5) LEFT JOIN ",
             $tables,
             " ORDER BY w.id"
         )
     };
 }
 
-/// Returns a principal and a key with one statement, because a change reads them while other changes wait. The key may
-/// have another owner.
+/// Returns a principal, a key and an earlier request with one statement, because a change reads them while other changes
+/// wait. The key may have another owner.
 ///
 /// # Errors
 /// The database does not answer, or a row cannot be decoded.
-pub async fn find_identity_and_key(
+pub async fn find_sender(
     connection: &mut Connection,
     id: PrincipalId,
     key: Option<ApiKeyId>,
-) -> Result<IdentityAndKey, StoreError> {
+    replay: Option<&ReplayKey>,
+) -> Result<Sender, StoreError> {
+    let (signature, signer) = (replay.map(|replay| replay.key.as_slice()), replay.map(|replay| replay.api_key));
+    let nonce = replay.and_then(|replay| replay.nonce.as_deref());
     let rows = match id {
         PrincipalId::User(user) => {
-            let sql = select_identity_and_key!(
+            let sql = select_sender!(
                 "u.email, u.email_verified_at IS NOT NULL AS email_verified, u.name, u.operator, u.disabled,
                  u.sign_in_suspended AS suspended, m.role",
                 "users u ON u.id = $1
                  LEFT JOIN members m ON m.user_id = u.id
                  LEFT JOIN workspaces w ON w.id = m.workspace_id AND w.deleted_at IS NULL"
             );
-            connection.fetch_all(sql, params![user, key]).await?
+            connection.fetch_all(sql, params![user, key, signature, signer, nonce]).await?
         }
         PrincipalId::ServiceAccount(account) => {
-            let sql = select_identity_and_key!(
-                "s.address AS email, COALESCE(s.display_name, s.name) AS name, s.disabled, s.role, $3 AS operator,
-                 $3 AS email_verified, $3 AS suspended",
+            let sql = select_sender!(
+                "s.address AS email, COALESCE(s.display_name, s.name) AS name, s.disabled, s.role, $6 AS operator,
+                 $6 AS email_verified, $6 AS suspended",
                 "(service_accounts s JOIN workspaces w ON w.id = s.workspace_id AND w.deleted_at IS NULL)
                  ON s.id = $1 AND s.deleted_at IS NULL"
             );
-            connection.fetch_all(sql, params![account, key, false]).await?
+            connection.fetch_all(sql, params![account, key, signature, signer, nonce, false]).await?
         }
     };
     let first = rows.first().ok_or_else(|| StoreError::corrupt("no row where there is always one, of a principal"))?;
@@ -149,17 +157,26 @@ pub async fn find_identity_and_key(
         Some(_) => Some(identity(first, id)?),
         None => None,
     };
-    if let Some(identity) = &mut found {
-        for row in &rows {
-            identity.memberships.extend(opt_membership(row)?);
+    let mut stored = Vec::new();
+    for row in &rows {
+        // Two requests may have been stored: one with the signature, and another one with the nonce.
+        if let Some(identity) = &mut found
+            && let Some(membership) = opt_membership(row)?
+            && identity.memberships.last().is_none_or(|last| last.workspace != membership.workspace)
+        {
+            identity.memberships.push(membership);
+        }
+        if row.opt_bytes("replay_key")?.is_some() {
+            stored.push(StoredResponse::from_row(row)?);
         }
     }
-    Ok(IdentityAndKey { identity: found, key: KeyStanding::of(first)? })
+    let earlier = replay.and_then(|replay| replay::find_earlier_of(&stored, replay));
+    Ok(Sender { identity: found, key: KeyStanding::of(first)?, earlier })
 }
 
 /// Returns a principal, or `None` if it does not exist or was deleted.
 pub async fn find_identity(connection: &mut Connection, id: PrincipalId) -> Result<Option<Identity>, StoreError> {
-    Ok(find_identity_and_key(connection, id, None).await?.identity)
+    Ok(find_sender(connection, id, None, None).await?.identity)
 }
 
 /// Returns those of these principals that exist and were not deleted.

@@ -7,13 +7,14 @@ use domain::{ApiKeyId, PrincipalId, Timestamp, key_use::UseSpan, rotation::KeyRo
 use crate::{
     Change, Connection, Row, StoreError,
     api_key::live_key,
-    connection::FromRow,
+    connection::{FromRow, LIST_MAX, push_list},
     params,
     table::{
         Column,
         ColumnType::{I64, Text},
         Table,
     },
+    value::Statement,
 };
 
 pub(crate) static KEY_ROTATIONS: Table<KeyRotation> = Table {
@@ -69,9 +70,12 @@ pub async fn find_rotation_of(
 /// Returns the rotations in which these keys are predecessors or successors, without those that were undone.
 pub async fn list_rotations(connection: &mut Connection, keys: &[ApiKeyId]) -> Result<Vec<KeyRotation>, StoreError> {
     let mut found: BTreeMap<ApiKeyId, KeyRotation> = BTreeMap::new();
-    for condition in ["WHERE undone_at IS NULL AND predecessor_id", "WHERE undone_at IS NULL AND successor_id"] {
-        for row in &connection.fetch_in(KEY_ROTATIONS.select(condition), keys, "").await? {
-            let rotation = KeyRotation::from_row(row)?;
+    for keys in keys.chunks(LIST_MAX) {
+        let mut values = Vec::new();
+        let list = push_list(&mut values, keys);
+        let select = KEY_ROTATIONS.select("WHERE undone_at IS NULL AND (predecessor_id IN (");
+        let sql = Statement::built(format!("{}{list}) OR successor_id IN ({list}))", select.as_str()));
+        for rotation in connection.list::<KeyRotation>(sql, &values).await? {
             found.insert(rotation.successor, rotation);
         }
     }

@@ -330,12 +330,13 @@ impl App {
         transaction: &mut Transaction,
     ) -> Result<Ran<O::Response>, AppError> {
         let now = transaction.now;
-        transaction.principal = self.read_again(&mut transaction.change, &requester.caller, now).await?;
+        let (principal, earlier) = self.read_again(&mut transaction.change, &requester.caller, now).await?;
+        transaction.principal = principal;
         transaction.principal.require_scope(O::SCOPE)?;
         if !requester.is_anonymous {
             transaction.by = transaction.principal.audit_principal();
         }
-        if let Some(response) = self.find_stored_response(transaction).await? {
+        if let Some(response) = self.open_earlier(transaction, earlier)? {
             return Ok(Ran::Unchanged(response));
         }
         let checked = operation.check(self, &mut transaction.scope()).await?;
@@ -384,31 +385,36 @@ impl App {
     }
 
     /// Returns the stored response to the same signed request, if it was executed before.
-    async fn find_stored_response<T: DeserializeOwned>(
+    fn open_earlier<T: DeserializeOwned>(
         &self,
-        transaction: &mut Transaction,
+        transaction: &Transaction,
+        earlier: Option<Earlier>,
     ) -> Result<Option<T>, AppError> {
-        let Some(replay) = &transaction.caller.replay else { return Ok(None) };
-        match transaction.change.find_earlier(replay).await? {
-            Some(Earlier::Executed(stored)) => return self.open_stored_response(stored).map(Some),
-            Some(Earlier::UsedNonce) => {
+        match (earlier, &transaction.caller.replay) {
+            (Some(Earlier::Executed(stored)), _) => self.open_stored_response(stored).map(Some),
+            (Some(Earlier::UsedNonce), replay) => {
                 let error = AuthenticationError::NonceReused;
-                self.verifier.record_refusal(Some(replay.api_key), transaction.caller.ip_address, &error);
-                return Err(AppError::Unauthenticated(error, transaction.now));
+                let key = replay.as_ref().map(|replay| replay.api_key);
+                self.verifier.record_refusal(key, transaction.caller.ip_address, &error);
+                Err(AppError::Unauthenticated(error, transaction.now))
             }
-            None => {}
+            (None, _) => Ok(None),
         }
-        Ok(None)
     }
 
     /// Returns the principal of a caller as it is now: its key with the limits that the key has now, or its session, and
-    /// its memberships.
-    async fn read_again(&self, change: &mut Change, caller: &Caller, now: Timestamp) -> Result<Principal, AppError> {
+    /// its memberships. Also returns what an earlier request with the same signature or nonce stored.
+    async fn read_again(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<(Principal, Option<Earlier>), AppError> {
         let principal = &caller.principal;
-        let Some(id) = principal.id() else { return Ok(principal.clone()) };
+        let Some(id) = principal.id() else { return Ok((principal.clone(), None)) };
         let refuse = |error| AppError::Unauthenticated(error, now);
         let credential = principal.key_credential();
-        let found = store::identity::find_identity_and_key(change, id, credential.map(KeyCredential::key)).await?;
+        let found = change.find_sender(id, credential.map(KeyCredential::key), caller.replay.as_ref()).await?;
         let again = if let Some(credential) = credential {
             let key = found.key.filter(|key| key.owner == id);
             match key.as_ref().map_or(KeyState::Revoked, |key| key.state(now)) {
@@ -428,18 +434,19 @@ impl App {
             return Err(AppError::Internal("a principal with an identity and without a credential".to_owned()));
         };
         let identity = Arc::new(found.identity.ok_or_else(|| refuse(AuthenticationError::UnknownKey))?);
-        match (identity.refusal(), again) {
-            (None, Again::Key(credential, limits)) => Ok(Principal::of_key(&identity, credential, &limits)),
+        let principal = match (identity.refusal(), again) {
+            (None, Again::Key(credential, limits)) => Principal::of_key(&identity, credential, &limits),
             // A person who is invited again accepts the invitation in a session that has no other access.
             (None | Some(IdentityRefusal::NoWorkspace), Again::Session(session, authenticated_at)) => {
-                Ok(Principal::of_session(identity, session, authenticated_at))
+                Principal::of_session(identity, session, authenticated_at)
             }
-            (Some(IdentityRefusal::Disabled), _) => Err(refuse(AuthenticationError::OwnerDisabled)),
-            (Some(IdentityRefusal::Suspended), _) => Err(refuse(AuthenticationError::OwnerSuspended)),
+            (Some(IdentityRefusal::Disabled), _) => return Err(refuse(AuthenticationError::OwnerDisabled)),
+            (Some(IdentityRefusal::Suspended), _) => return Err(refuse(AuthenticationError::OwnerSuspended)),
             (Some(IdentityRefusal::NoWorkspace), Again::Key(..)) => {
-                Err(refuse(AuthenticationError::OwnerWithoutWorkspace))
+                return Err(refuse(AuthenticationError::OwnerWithoutWorkspace));
             }
-        }
+        };
+        Ok((principal, found.earlier))
     }
 
     /// Commits a change with its events and its response, and returns after every node has acknowledged it.

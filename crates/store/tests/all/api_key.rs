@@ -95,13 +95,13 @@ async fn an_update_writes_every_field(database: impl Backend) {
         last_used_ip: Some("192.0.2.2".to_owned()),
         limits: limits("scopes=keyward:read;cidrs=10.0.0.0/8"),
     };
-    change(&store, 2, async |change| api_key::update_api_key(change, &after).await).await;
+    change(&store, 2, async |change| api_key::update_api_key(change, &before, &after).await).await;
     // The other columns have their own functions, or never change.
     let ApiKey { title, disabled, expires_at, limits, .. } = after;
     let expected = ApiKey { title, disabled, expires_at, limits, ..before };
     assert_eq!(find(&store, 1).await, expected);
-    let without = ApiKey { limits: KeyLimits::none(), ..expected };
-    change(&store, 3, async |change| api_key::update_api_key(change, &without).await).await;
+    let without = ApiKey { limits: KeyLimits::none(), ..expected.clone() };
+    change(&store, 3, async |change| api_key::update_api_key(change, &expected, &without).await).await;
     assert_eq!(find(&store, 1).await, without);
 }
 
@@ -123,10 +123,10 @@ async fn the_public_key_of_a_key_with_limits_is_unreadable_to_a_node_that_knows_
     assert!(PublicKey::from_stored_blob(&stored().await).is_err());
     assert!(CompactKey::from_stored_blob(&stored().await).is_err());
     assert_eq!(find(&store, 1).await, key);
-    change(&store, 3, async |change| api_key::update_api_key(change, &plain).await).await;
+    change(&store, 3, async |change| api_key::update_api_key(change, &key, &plain).await).await;
     assert_eq!(stored().await, plain.public_key.blob());
-    change(&store, 4, async |change| api_key::update_api_key(change, &key).await).await;
-    change(&store, 5, async |change| api_key::update_api_key(change, &key).await).await;
+    change(&store, 4, async |change| api_key::update_api_key(change, &plain, &key).await).await;
+    change(&store, 5, async |change| api_key::update_api_key(change, &key, &key).await).await;
     assert!(PublicKey::from_stored_blob(&stored().await).is_err());
     assert_eq!(find(&store, 1).await, key);
 }

@@ -7,18 +7,22 @@ use domain::{
     principal::Identity,
 };
 use store::{
-    Connection, Store,
+    Connection, ReplayKey, Store, StoredBody, StoredResponse,
     api_key::{self, Revocation},
-    identity, service_account,
+    identity,
+    replay::Earlier,
+    service_account,
 };
 
 use crate::support::{
-    Backend, add_workspaces_and_users, api_key as sample, at, change, id, on_every_engine, service_account as account,
+    Backend, add_workspaces_and_users, api_key as sample, at, change, event, id, on_every_engine,
+    service_account as account,
 };
 
 on_every_engine! {
     pages_contain_every_principal_as_it_is_found_alone
     a_principal_is_found_together_with_a_key
+    a_principal_is_found_once_together_with_two_earlier_requests
 }
 
 /// Returns all principals from pages of `size`, in the order of their ids.
@@ -106,28 +110,51 @@ async fn a_principal_is_found_together_with_a_key(database: impl Backend) {
     let mut connection = store.read().await.unwrap();
     let identities = identity::find_identities(&mut connection, &[one, two]).await.unwrap();
     for (principal, key) in [(one, Some(id(1))), (one, Some(id(2))), (one, None), (two, Some(id(1)))] {
-        let found = identity::find_identity_and_key(&mut connection, principal, key).await.unwrap();
+        let found = identity::find_sender(&mut connection, principal, key, None).await.unwrap();
         assert_eq!(found.identity.as_ref(), identities.get(&principal));
         let standing = found.key.map(|key| (key.owner, key.limits));
         assert_eq!(standing, (key == Some(id(1))).then(|| (one, limits.clone())));
     }
-    let nobody = identity::find_identity_and_key(&mut connection, id_of_user(77).into(), Some(id(1))).await.unwrap();
+    let nobody = identity::find_sender(&mut connection, id_of_user(77).into(), Some(id(1)), None).await.unwrap();
     assert_eq!(nobody.identity, None);
     let standing = nobody.key.unwrap();
     let state = |now| standing.state(at(now));
     assert_eq!((state(99), state(100)), (KeyState::Active, KeyState::Expired));
     drop(connection);
     change(&store, 3, async |change| {
-        api_key::update_api_key(change, &ApiKey { disabled: true, ..key.clone() }).await?;
+        api_key::update_api_key(change, &key, &ApiKey { disabled: true, ..key.clone() }).await?;
         store::workspace::delete_workspace(change, id(1), at(3)).await
     })
     .await;
     let mut connection = store.read().await.unwrap();
-    let found = identity::find_identity_and_key(&mut connection, one, Some(id(1))).await.unwrap();
+    let found = identity::find_sender(&mut connection, one, Some(id(1)), None).await.unwrap();
     assert_eq!(found.key.unwrap().state(at(99)), KeyState::Disabled);
     assert_eq!(found.identity.unwrap().memberships, []);
     drop(connection);
     change(&store, 4, async |change| api_key::revoke_api_key(change, &key, Revocation::Ordinary).await).await;
-    let found = identity::find_identity_and_key(&mut store.read().await.unwrap(), one, Some(id(1))).await.unwrap();
+    let found = identity::find_sender(&mut store.read().await.unwrap(), one, Some(id(1)), None).await.unwrap();
     assert_eq!(found.key.unwrap().state(at(99)), KeyState::Revoked);
+}
+
+async fn a_principal_is_found_once_together_with_two_earlier_requests(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    let user: PrincipalId = id_of_user(2).into();
+    let stored = |number: u8, nonce: &str| StoredResponse {
+        replay: ReplayKey { key: [number; 32], api_key: id(1), nonce: Some(nonce.to_owned()), expires_at: at(300) },
+        status: 201,
+        body: StoredBody::Sealed(vec![number]),
+    };
+    for (number, nonce) in [(2, "one"), (3, "two")] {
+        let change = store.begin_change(at(number.into())).await.unwrap();
+        change.commit(event(number), Some(&stored(number, nonce))).await.unwrap();
+    }
+    // It has the signature of the one, and the nonce of the other.
+    let replay = stored(3, "one").replay;
+    let mut connection = store.read().await.unwrap();
+    let found = identity::find_sender(&mut connection, user, None, Some(&replay)).await.unwrap();
+    let alone = identity::find_sender(&mut connection, user, None, None).await.unwrap();
+    assert_eq!(found.earlier, Some(Earlier::Executed(stored(3, "two"))));
+    assert!(alone.identity.as_ref().is_some_and(|identity| identity.memberships.len() > 1));
+    assert_eq!((found.identity, alone.earlier), (alone.identity, None));
 }

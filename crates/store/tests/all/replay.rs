@@ -1,8 +1,8 @@
 //! The same signed write happens once, and gets the stored response.
 
-use domain::Timestamp;
+use domain::{PrincipalId, Timestamp};
 use store::{
-    ReplayKey, StoreError, StoredBody, StoredResponse, Version,
+    ReplayKey, StoreError, StoredBody, StoredResponse, Version, identity,
     replay::{self, Earlier},
 };
 
@@ -41,7 +41,12 @@ async fn find(store: &store::Store, key: u8) -> Option<StoredResponse> {
 }
 
 async fn find_earlier(store: &store::Store, replay: &ReplayKey) -> Option<Earlier> {
-    replay::find_earlier(&mut store.read().await.unwrap(), replay).await.unwrap()
+    let mut connection = store.read().await.unwrap();
+    let found = replay::find_earlier(&mut connection, replay).await.unwrap();
+    let nobody = PrincipalId::ServiceAccount(id(9));
+    let of_change = identity::find_sender(&mut connection, nobody, None, Some(replay)).await.unwrap();
+    assert_eq!(of_change.earlier, found, "a change reads it together with its sender");
+    found
 }
 
 async fn a_stored_response_survives_a_restart(database: impl Backend) {

@@ -84,8 +84,9 @@ async fn live_keys_have_their_predecessors(database: impl Backend) {
     };
     assert_eq!(live(at(5)).await, expected(&[(1, None), (2, Some(1)), (3, Some(2))]));
     change(&store, 3, async |change| {
-        let expired = ApiKey { expires_at: Some(at(60)), ..api_key(3, user(1).id) };
-        store::api_key::update_api_key(change, &expired).await?;
+        let before = api_key(3, user(1).id);
+        let expired = ApiKey { expires_at: Some(at(60)), ..before.clone() };
+        store::api_key::update_api_key(change, &before, &expired).await?;
         revoke_api_key(change, &api_key(1, user(1).id), Revocation::Ordinary).await
     })
     .await;

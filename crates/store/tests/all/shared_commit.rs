@@ -2,6 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
+use domain::PrincipalId;
 use store::{
     Change, CommitCounts, Committed, ReplayKey, Store, StoreError, StoredBody, StoredResponse, Version,
     audit::verify_log,
@@ -220,11 +221,13 @@ async fn a_response_is_found_by_the_next_change_of_the_group(database: impl Back
     let repeat = async |store: Store| {
         let mut change = store.begin_change(at(2)).await?;
         let mut request = stored(7).replay;
-        assert_eq!(change.find_earlier(&request).await?, Some(Earlier::Executed(stored(7))));
+        let nobody = PrincipalId::User(id(1));
+        let found = change.find_sender(nobody, None, Some(&request)).await?;
+        assert_eq!(found.earlier, Some(Earlier::Executed(stored(7))));
         request.key = [8; 32];
-        assert_eq!(change.find_earlier(&request).await?, Some(Earlier::UsedNonce));
+        assert_eq!(change.find_sender(nobody, None, Some(&request)).await?.earlier, Some(Earlier::UsedNonce));
         request.nonce = None;
-        assert_eq!(change.find_earlier(&request).await?, None);
+        assert_eq!(change.find_sender(nobody, None, Some(&request)).await?.earlier, None);
         // The same request could not be stored twice, and that ends only this change.
         let mut again = stored(7);
         again.replay.nonce = None;

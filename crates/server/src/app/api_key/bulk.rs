@@ -232,7 +232,7 @@ impl Operation for EditApiKeys {
             BulkEdit::SetExpiry(_) => AuditAction::ApiKeyUpdate,
         };
         for Edited { before, after, workspace } in keys {
-            store::api_key::update_api_key(&mut transaction.change, &after).await?;
+            store::api_key::update_api_key(&mut transaction.change, &before, &after).await?;
             transaction.note(app, action, workspace, after.id, Detail::of_change(&before, &after));
         }
         Ok(count)

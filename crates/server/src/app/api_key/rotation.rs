@@ -291,7 +291,7 @@ impl Operation for RotateApiKey {
             let cause = RevocationCause::new(AuditAction::ApiKeyRotate, successor.id);
             app.revoke_key(transaction, &predecessor, workspace, Some(&cause)).await?;
         } else {
-            store::api_key::update_api_key(&mut transaction.change, &after).await?;
+            store::api_key::update_api_key(&mut transaction.change, &predecessor, &after).await?;
         }
         read_rotation(&mut transaction.change, &rotation, now).await
     }
@@ -387,7 +387,7 @@ impl Operation for UndoRotation {
     async fn apply(&self, app: &App, transaction: &mut Transaction, undone: UndoneRotation) -> Result<(), AppError> {
         let UndoneRotation { workspace, rotation, predecessor, successor } = undone;
         let after = ApiKey { expires_at: rotation.expiry_after_undo(predecessor.expires_at), ..predecessor.clone() };
-        store::api_key::update_api_key(&mut transaction.change, &after).await?;
+        store::api_key::update_api_key(&mut transaction.change, &predecessor, &after).await?;
         let undone = KeyRotation { undone_at: Some(transaction.now), ..rotation };
         store::rotation::update_rotation(&mut transaction.change, &undone).await?;
         let detail = describe_successor(Detail::of_change(&predecessor, &after), &successor);

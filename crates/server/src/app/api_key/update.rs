@@ -116,7 +116,7 @@ impl KeyChange {
         action: AuditAction,
     ) -> Result<api::ApiKey, AppError> {
         let Self { owner, before, after } = self;
-        store::api_key::update_api_key(&mut transaction.change, &after).await?;
+        store::api_key::update_api_key(&mut transaction.change, &before, &after).await?;
         transaction.note(app, action, owner.workspace(), after.id, Detail::of_change(&before, &after));
         rotated_key::to_wire(&mut transaction.change, &after, transaction.now).await
     }
