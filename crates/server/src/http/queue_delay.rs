@@ -27,6 +27,11 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const PROPORTIONAL: f64 = 0.02;
 /// How much the share grows for each multiple of the target by which the delay grew. RFC 8033 calls it beta.
 const DERIVATIVE: f64 = 0.1;
+/// The most that the share grows in an interval. After a pause of the machine, all connections have waited long. If most of
+/// them were refused, they would all send nothing for a second or two.
+const MAX_GROWTH: f64 = 0.03;
+/// The maximum number of intervals for which a measurement counts. A delay above the interval also delays its measurement.
+const MAX_INTERVALS: f64 = 5.0;
 /// How long all measurements must exceed the target before a request is refused. A burst of new connections, or a machine
 /// that was paused, is not an overload. RFC 8033 calls it the burst allowance.
 const BURST: Duration = Duration::from_millis(100);
@@ -185,10 +190,9 @@ impl Control {
         let excess = of_target(delay) - 1.0;
         self.long = (excess > 0.0).then(|| self.long.map_or(Duration::ZERO, |long| long.saturating_add(elapsed)));
         if self.share > 0.0 || self.long.is_some_and(|long| long >= BURST) {
-            // A delay above the interval also delays its measurement.
-            let intervals = (elapsed.as_secs_f64() / INTERVAL.as_secs_f64()).clamp(1.0, 10.0);
+            let intervals = (elapsed.as_secs_f64() / INTERVAL.as_secs_f64()).clamp(1.0, MAX_INTERVALS);
             let change = PROPORTIONAL * excess * intervals + DERIVATIVE * (of_target(delay) - of_target(self.last));
-            self.share = (self.share + change).clamp(0.0, 1.0);
+            self.share = (self.share + change.min(MAX_GROWTH * intervals)).clamp(0.0, 1.0);
         }
         self.last = delay;
         // The clients that were refused already are enough.
@@ -296,6 +300,16 @@ mod tests {
         let mut control = Control::default();
         assert_eq!(shares(&mut control, &[0, 80, 20, 0, 5000, 20, 10, 24, 60, 20]), [0; 10]);
         assert_eq!(shares(&mut control, &[60, 90, 20, 60, 40, 40, 20]), [0; 7], "less than 100 ms in a row");
+    }
+
+    #[test]
+    fn after_a_pause_few_requests_are_refused() {
+        let mut control = Control::default();
+        let refused = shares(&mut control, &[0, 400, 380, 300, 200, 100, 50, 20, 5]);
+        assert!(refused.iter().all(|percent| *percent <= 45), "{refused:?}");
+        assert_eq!(refused.last(), Some(&0));
+        let lasting = shares(&mut Control::default(), &[200; 12]);
+        assert_eq!(lasting.last(), Some(&100), "{lasting:?}");
     }
 
     #[test]
