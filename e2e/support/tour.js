@@ -9,7 +9,7 @@ export async function furnish(page, browser, keyward, wire) {
   const setUp = keyward.setUpLink;
   keyward.createUser('Olga', '--operator');
   keyward.createWorkspace('acme', keyward.createUser('Ada'), 'Acme Robotics');
-  keyward.admin('set-quota', ['--workspace', 'acme', '--service-accounts', '3', '--keys-per-service-account', '6']);
+  keyward.admin('set-quota', ['--workspace', 'acme', '--service-accounts', '3', '--keys-per-service-account', '7']);
   const account = keyward.createServiceAccount('acme', 'ci-runner');
   keyward.createServiceAccount('acme', 'label-exporter-for-the-northern-harbour');
   const ofAccount = ['--service-account', account];
@@ -19,6 +19,7 @@ export async function furnish(page, browser, keyward, wire) {
   keyward.addKey(ofAccount, `${LONG} (spare)`);
   keyward.addKey(ofAccount, 'Old laptop');
   keyward.addKey(ofAccount, 'Reports', '--scope', 'keyward:read', '--cidr', '192.0.2.0/24', '--not-before', soon);
+  keyward.run(['keys', 'rotate', '--url', keyward.url, '--key', keyward.addKey(ofAccount, 'Label import')]);
   keyward.whoami(keyward.addKey(['--user', 'ada@example.com'], 'Workstation'));
   keyward.addKey(['--user', 'ada@example.com'], 'Travel laptop', '--expires-at', soon);
 
@@ -60,6 +61,10 @@ export async function furnish(page, browser, keyward, wire) {
   await page.getByRole('link', { name: 'Reports', exact: true }).click();
   const limited = new URL(page.url()).pathname;
   await page.goBack();
+  await page.getByRole('row').filter({ hasText: 'replaced by' }).getByRole('link', { name: 'Label import', exact: true }).click();
+  const rotated = new URL(page.url()).pathname;
+  const successor = await page.locator('#rotation a').first().getAttribute('href');
+  await page.goBack();
   await page.getByRole('link', { name: 'Build machine, Berlin', exact: true }).click();
   const key = new URL(page.url()).pathname;
   await at('/w/acme/members');
@@ -100,6 +105,10 @@ export async function furnish(page, browser, keyward, wire) {
       ['key-revoke', `${key}/revoke`],
       ['key-limited', limited],
       ['key-limits', `${limited}/limits`],
+      ['key-rotate', `${key}/rotate`],
+      ['key-rotated', rotated],
+      ['key-successor', successor],
+      ['key-rotation-undo', `${rotated}/rotate/undo`],
       ['activity', '/w/acme/activity'],
       ['activity-refused', '/w/acme/activity?kind=refused'],
       ['general', '/w/acme/general'],

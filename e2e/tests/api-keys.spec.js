@@ -186,7 +186,7 @@ test('a pair outlives the session that made it', async ({ ada, context, keyward 
   const add = ada.getByRole('button', { name: 'Add API key' });
   await add.click();
   const problem = ada.locator('#generate-problem');
-  await expect(problem).toHaveText('Your session has ended. Sign in in another tab, then press Add again. The key pair is still here.');
+  await expect(problem).toHaveText('Your session has ended. Sign in in another tab, then press Add API key again. The key pair is still here.');
   // Another user must not use the form: the key would be theirs.
   keyward.createUser('Bob', '--operator');
   await signIn(tab, keyward, 'Bob');

@@ -58,7 +58,8 @@ pub(crate) use self::{api_key::limits_to_wire, service_account::NAME_PREFIX};
 pub use self::{
     api_key::{
         AccountKey, BulkEdit, FoundAccountKeys, FoundKeys, KeyAccount, KeyActivity, KeyDetails, KeyOwner,
-        KeyOwnerDetails, KeySearch, KeySet, LimitChange, LimitPlaces, LimitProject, LimitWorkspace, OwnedKey,
+        KeyOwnerDetails, KeyRotations, KeySearch, KeySet, LimitChange, LimitPlaces, LimitProject, LimitWorkspace,
+        OwnedKey, RotationPreview,
     },
     audit::{
         Activity, ActivityPage, AuditFilter, CAUSE, CAUSE_TARGET, ID_FIELDS, PREDECESSOR, SUCCESSOR, SearchLimit,

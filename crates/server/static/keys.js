@@ -112,12 +112,14 @@ const FIELDS = {
   'limits.workspaces': 'generate-workspaces',
   'limits.cidrs': 'generate-networks',
   'limits.not_before': 'generate-valid_from',
+  overlap: 'generate-overlap',
+  overlap_seconds: 'generate-overlap',
 };
 
 /** Says what is wrong with a field, or that nothing is. */
 function say(id, sentence) {
-  // Keys of service accounts are not limited to workspaces.
-  if (!by(id)) return;
+  // Not every form has every field.
+  if (!by(`${id}-wrong`)) return;
   const fold = by(id).closest('details');
   if (sentence && fold) fold.open = true;
   by(id).setAttribute('aria-invalid', String(Boolean(sentence)));
@@ -125,7 +127,8 @@ function say(id, sentence) {
   by(`${id}-wrong`).hidden = !sentence;
 }
 
-const ENDED = 'Your session has ended. Sign in in another tab, then press Add again. The key pair is still here.';
+/** What to do after the session has ended. */
+const signInAgain = (why, label) => `${why} in another tab, then press ${label} again. The key pair is still here.`;
 
 /** Adds the key with a proof; what the server refuses first is the answer. */
 async function post(form, pair) {
@@ -140,7 +143,7 @@ async function post(form, pair) {
 
 /** Signs a fresh challenge with the pair, so that nobody who registered its public half before can keep it. */
 async function addProof(form, pair) {
-  const response = await fetch(`${form.action}/proof-challenge`, {
+  const response = await fetch(`${form.dataset.keys}/proof-challenge`, {
     method: 'POST',
     headers: { accept: 'application/json' },
     body: new URLSearchParams({ csrf: form.elements.csrf.value }),
@@ -152,12 +155,12 @@ async function addProof(form, pair) {
 }
 
 /** Takes the token of a session that began after the page was made; why not, if it cannot. */
-async function renewSession(form) {
-  const response = await fetch(`${form.action}/new`, { headers: { accept: 'application/json' } });
-  if (!response.ok) return response.status === 401 ? ENDED : (await response.json()).detail;
+async function renewSession(form, ended, label) {
+  const response = await fetch(`${form.dataset.keys}/new`, { headers: { accept: 'application/json' } });
+  if (!response.ok) return response.status === 401 ? ended : (await response.json()).detail;
   const { csrf, account, needs_password: needsPassword } = await response.json();
   if (account !== form.dataset.account) {
-    return `${account} is signed in now. Sign in as ${form.dataset.account} in another tab, then press Add again. The key pair is still here.`;
+    return signInAgain(`${account} is signed in now. Sign in as ${form.dataset.account}`, label);
   }
   for (const field of document.querySelectorAll('input[name=csrf]')) field.value = csrf;
   if (needsPassword) askForPassword();
@@ -176,6 +179,8 @@ function enableGenerating(form) {
   const problem = by('generate-problem');
   const hint = by('generate-hint');
   const isOwn = form.dataset.own === 'true';
+  const label = add.textContent;
+  const ended = signInAgain('Your session has ended. Sign in', label);
   let pair;
   let file;
   /** What a new pair has replaced, as a sentence. */
@@ -226,10 +231,7 @@ function enableGenerating(form) {
       made = await makePair();
     } catch {
       const paste = by('paste');
-      by('title').value ||= title.value;
-      by('expires').value ||= by('generate-expires').value;
-      paste.elements.expires_in.value = form.elements.expires_in.value;
-      copyLimits(form, paste);
+      copyEntered(form, paste);
       tellTerminal('This browser does not support Ed25519 keys.');
       paste.dispatchEvent(new Event('input'));
       by(by('title').value ? 'public_key' : 'title').focus();
@@ -262,7 +264,7 @@ function enableGenerating(form) {
       let answer = await response.json();
       if (response.status === 403 && answer.code === 'forbidden') {
         // The token is another session's, for instance of one that began in another tab.
-        const why = await renewSession(form);
+        const why = await renewSession(form, ended, label);
         if (why) {
           refuse(why);
           wake();
@@ -271,14 +273,14 @@ function enableGenerating(form) {
         response = await post(form, pair);
         answer = await response.json();
       }
-      const added = response.ok ? answer : await findAdded(form, answer);
+      const added = response.ok ? read(form, answer) : await findAdded(form, answer);
       if (added) {
-        if (!file.name) file.download(fileName(added.title, downloaded));
+        if (!file.name) file.download(fileName(form.dataset.rotates ? title.value : added.key.title, downloaded));
         showAdded(form, added, pair, file);
         return;
       }
       if (response.status === 401) {
-        refuse(ENDED);
+        refuse(ended);
         wake();
         return;
       }
@@ -293,29 +295,65 @@ function enableGenerating(form) {
   });
 }
 
-/** Enters the limits of one form in the other. */
-function copyLimits(from, to) {
-  const entered = [...from.querySelectorAll('.fold :is(input, textarea)')];
-  for (const [at, field] of [...to.querySelectorAll('.fold :is(input, textarea)')].entries()) {
-    if (field.type === 'radio' || field.type === 'checkbox') field.checked = entered[at].checked;
-    else field.value = entered[at].value;
+/** What belongs to one form alone. */
+const OWN = ['csrf', 'public_key', 'proof', 'confirm_password'];
+
+/** Enters in the other form what was entered in this one, and keeps the texts that are there. */
+function copyEntered(from, to) {
+  for (const field of [...from.elements].filter(({ name }) => name && !OWN.includes(name))) {
+    const isChoice = field.type === 'radio' || field.type === 'checkbox';
+    const others = [...to.elements].filter(({ name, value }) => name === field.name && (!isChoice || value === field.value));
+    for (const other of others) {
+      if (isChoice) other.checked = field.checked;
+      else other.value ||= field.value;
+    }
   }
-  to.querySelector('.fold').open = from.querySelector('.fold').open;
+  for (const [at, fold] of [...to.querySelectorAll('.fold')].entries()) fold.open = from.querySelectorAll('.fold')[at].open;
 }
+
+const readKey = (form, id) => fetch(`${form.dataset.keys}/${id}`, { headers: { accept: 'application/json' } });
 
 /** The key, where it was added before and the answer to that was lost. */
 async function findAdded(form, answer) {
+  if (form.dataset.rotates) return findSuccessor(form);
   if (answer.code !== 'duplicate_key' || !answer.key) return null;
-  const response = await fetch(`${form.action}/${answer.key}`, { headers: { accept: 'application/json' } });
-  return response.ok ? response.json() : null;
+  const response = await readKey(form, answer.key);
+  return response.ok ? { key: await response.json() } : null;
 }
 
-function showAdded(form, key, pair, file) {
+/** The successor, where the key was rotated before to the public key in the form. */
+async function findSuccessor(form) {
+  const rotated = await readKey(form, form.dataset.rotates);
+  const { successor } = rotated.ok ? await rotated.json() : {};
+  const response = successor ? await readKey(form, successor.id) : { ok: false };
+  if (!response.ok) return null;
+  const key = await response.json();
+  const blob = (line) => line.split(' ')[1];
+  return blob(key.public_key) === blob(by('generate-key').value) ? { key, rotation: successor } : null;
+}
+
+/** The parts of the answer to a form that added a key. */
+const read = (form, answer) => (form.dataset.rotates ? { key: answer.successor, rotation: answer } : { key: answer });
+
+const atUtc = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' });
+
+/** Says when the old key expires. */
+function tellOldKey({ pending, ends_at: endsAt }) {
+  const end = `${atUtc.format(new Date(endsAt))} UTC`;
+  by('added-accepted').textContent = pending ? 'Both keys are accepted.' : 'The old key is revoked.';
+  by('added-ends').textContent = `It is accepted until ${end}. Its page shows who still uses it.`;
+  by('added-old').hidden = !pending;
+}
+
+function showAdded(form, { key, rotation }, pair, file) {
   removeEventListener('beforeunload', askBeforeLeaving);
   by('new-key').hidden = true;
   by('added-title').textContent = key.title;
   by('added-fingerprint').textContent = key.fingerprint;
-  if (key.limits) by('added-accepted').textContent = 'Its requests are accepted within its limits.';
+  if (rotation) tellOldKey(rotation);
+  else if (key.limits) by('added-accepted').textContent = 'Its requests are accepted within its limits.';
+  const path = `${form.dataset.keys}/${key.id}`;
+  if (by('added-open')) by('added-open').href = path;
   for (const place of document.querySelectorAll('[data-file]')) place.textContent = file.name;
   by('added-download').addEventListener('click', () => file.download());
   copyOnClick(by('added-copy'), by('added-copied'), () => file);
@@ -327,8 +365,7 @@ function showAdded(form, key, pair, file) {
   });
   by('added').hidden = false;
   by('added-heading').focus();
-  const path = new URL(form.action).pathname;
-  awaitFirstUse(by('first-use'), `${path}/${key.id}`);
+  awaitFirstUse(by('first-use'), path);
 }
 
 function guardPasting(form) {

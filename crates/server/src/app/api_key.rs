@@ -33,6 +33,8 @@ pub use self::{
     details::{FoundKeys, KeyDetails, KeyOwnerDetails, KeySearch},
     installation::OwnedKey,
     limits::{LimitChange, LimitPlaces, LimitProject, LimitWorkspace},
+    rotated_key::KeyRotations,
+    rotation::RotationPreview,
     workspace_keys::{AccountKey, FoundAccountKeys, KeyAccount},
 };
 pub(super) use self::{notice::RevokedKey, revocation::workspaces_of_owners};

@@ -1,14 +1,17 @@
 //! The pages about API keys: those of service accounts, and the user's own under Profile settings. The pages are the
-//! same. The path determines the owner. The list, the registration of a key, the page of a key, its limits and its
-//! revocation each have a file.
+//! same. The path determines the owner. The list, the registration of a key, the page of a key, its limits, its rotation
+//! and its revocation each have a file.
 
 mod bulk;
 mod detail;
+mod key_pair;
 mod limits;
 mod list;
 mod preset;
 mod registration;
 mod revocation;
+mod rotation;
+mod rotation_card;
 mod row;
 
 use axum::extract::FromRequestParts;
@@ -35,12 +38,16 @@ pub(super) fn router() -> Pages {
     for base in ["/profile/api-keys", "/w/{slug}/service-accounts/{sa}/keys"] {
         router = router
             .get(&format!("{base}/new"), registration::show_new)
-            .post(&format!("{base}/proof-challenge"), registration::create_challenge)
+            .post(&format!("{base}/proof-challenge"), key_pair::create_challenge)
             .post(&format!("{base}/bulk"), bulk::edit)
             .get(&format!("{base}/{{key}}"), detail::show)
             .post(&format!("{base}/{{key}}"), detail::edit)
             .get(&format!("{base}/{{key}}/limits"), limits::show)
             .post(&format!("{base}/{{key}}/limits"), limits::edit)
+            .get(&format!("{base}/{{key}}/rotate"), rotation::show)
+            .post(&format!("{base}/{{key}}/rotate"), rotation::rotate)
+            .get(&format!("{base}/{{key}}/rotate/undo"), rotation::show_undo)
+            .post(&format!("{base}/{{key}}/rotate/undo"), rotation::undo)
             .get(&format!("{base}/{{key}}/disable"), detail::show_disable)
             .post(&format!("{base}/{{key}}/disable"), detail::disable)
             .post(&format!("{base}/{{key}}/enable"), detail::enable)

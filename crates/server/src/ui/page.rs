@@ -155,6 +155,11 @@ impl Shell {
         self.place.as_ref().is_some_and(|own| own.id == place.id)
     }
 
+    /// Returns the email address of the user who is signed in.
+    pub(super) fn email(&self) -> &str {
+        self.account.as_ref().map_or("", |account| &account.email)
+    }
+
     /// Returns the time of the request.
     pub(super) const fn now(&self) -> Timestamp {
         self.now

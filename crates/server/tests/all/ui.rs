@@ -12,6 +12,7 @@ mod operator;
 mod overview;
 mod pages;
 mod people;
+mod rotation;
 mod search;
 mod session;
 mod voice;

@@ -10,7 +10,8 @@ use domain::{
 use store::Connection;
 
 use super::{
-    Access, AuthorizedOwner, KeyOwner, authorize, find, find_limit, revocation, rotated_key, rotated_key::Rotations,
+    Access, AuthorizedOwner, KeyOwner, authorize, find, find_limit, revocation,
+    rotated_key::{self, KeyRotations, Rotations, read_rotations},
     to_wire,
 };
 use crate::{
@@ -90,6 +91,8 @@ pub struct KeyDetails {
     pub registered_with: Option<String>,
     /// Its owner.
     pub owner: KeyOwnerDetails,
+    /// Its rotations.
+    pub rotations: KeyRotations,
 }
 
 /// How many days the pages show a reclaimed registration.
@@ -143,7 +146,7 @@ impl App {
     }
 
     /// Returns a key with the data for its page, and the stored key.
-    async fn read_key(
+    pub(super) async fn read_key(
         &self,
         connection: &mut Connection,
         authorized: &AuthorizedOwner,
@@ -161,8 +164,10 @@ impl App {
             }
             None => None,
         };
-        let wire = rotated_key::to_wire(connection, &key, self.clock.now()).await?;
-        Ok((KeyDetails { key: wire, creator_email, registered_with, owner }, key))
+        let now = self.clock.now();
+        let wire = rotated_key::to_wire(connection, &key, now).await?;
+        let rotations = read_rotations(connection, id, now).await?;
+        Ok((KeyDetails { key: wire, creator_email, registered_with, owner, rotations }, key))
     }
 
     /// Returns a key that the caller may revoke, and the keys that a revocation with `cascade` would revoke in addition

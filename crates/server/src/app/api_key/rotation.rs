@@ -1,9 +1,6 @@
 //! Rotation of a key: a successor is registered, and the key expires after the overlap.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use domain::{
     ApiKeyId, AuditAction, PrincipalId, Timestamp, WorkspaceId,
@@ -16,10 +13,9 @@ use domain::{
 use store::{Connection, node::Feature};
 
 use super::{
-    Access, AuthorizedOwner, KeyOwner, authorize, find_of_owner, find_unrevoked,
+    Access, AuthorizedOwner, KeyDetails, KeyOwner, authorize, find_of_owner, find_unrevoked,
     registration::{NewApiKey, Origin, Registration},
-    rotated_key::{Rotations, can_be_undone, end_of, find_keys, is_self_rotated},
-    state_to_wire,
+    rotated_key::{can_be_undone, end_of, is_self_rotated, read_rotation},
 };
 use crate::{
     app::{
@@ -28,9 +24,6 @@ use crate::{
     },
     error::{AppError, Conflict, RotationConflict},
 };
-
-/// The maximum number of keys of a chain that are shown on each side of a rotation.
-const MAX_SHOWN: usize = 10;
 
 impl App {
     /// Registers a successor of a key, with the same title and limits. The key is accepted until the end of the overlap.
@@ -64,6 +57,25 @@ impl App {
         self.change(caller, UndoRotation { owner, id }).await
     }
 
+    /// Returns a key that the caller may rotate now, with what a rotation would do.
+    ///
+    /// # Errors
+    /// The caller may not rotate the key, it is not active, or it has a successor that is not revoked.
+    pub async fn preview_rotation(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        id: ApiKeyId,
+    ) -> Result<RotationPreview, AppError> {
+        let owner = authorize(&caller.principal, owner, Access::Manage)?;
+        let now = self.clock.now();
+        let mut connection = self.store.read().await?;
+        let Rotatable { predecessor, expires_before, .. } = find_rotatable(&mut connection, &owner, id, now).await?;
+        let (details, _) = self.read_key(&mut connection, &owner, id).await?;
+        let expires_at = expiry_of_successor(predecessor.created_at, expires_before, now);
+        Ok(RotationPreview { details, expires_at, expires_before, now })
+    }
+
     /// Returns the rotation of a key, or else the one that registered it, with the use of the predecessor since then.
     ///
     /// # Errors
@@ -84,63 +96,23 @@ impl App {
     }
 }
 
-async fn read_rotation(
-    connection: &mut Connection,
-    rotation: &KeyRotation,
+/// A key that can be rotated now.
+#[derive(Clone, Debug)]
+pub struct RotationPreview {
+    /// The key.
+    pub details: KeyDetails,
+    /// The expiry of its successor.
+    pub expires_at: Option<Timestamp>,
+    expires_before: Option<Timestamp>,
     now: Timestamp,
-) -> Result<api::Rotation, AppError> {
-    let keys = find_keys(connection, std::slice::from_ref(rotation)).await?;
-    let find = |id| keys.get(&id).ok_or_else(|| AppError::Internal("a rotation of a key that is missing".to_owned()));
-    let (predecessor, successor) = (find(rotation.predecessor)?, find(rotation.successor)?);
-    let accepted = store::rotation::count_accepted(connection, predecessor.id, rotation.rotated_at).await?;
-    let is_used = predecessor.last_used_at.is_some_and(|at| at > rotation.rotated_at);
-    let rotations = Rotations::read(connection, &[predecessor.clone(), successor.clone()]).await?;
-    Ok(api::Rotation {
-        rotated_at: rotation.rotated_at,
-        ends_at: end_of(rotation, predecessor),
-        pending: can_be_undone(rotation, predecessor, now),
-        self_rotated: is_self_rotated(rotation, successor),
-        use_since: api::UseSinceRotation {
-            accepted: accepted.saturating_sub(rotation.accepted_before),
-            last_used_at: predecessor.last_used_at.filter(|_| is_used),
-            last_used_ip: predecessor.last_used_ip.clone().filter(|_| is_used),
-        },
-        chain: read_chain(connection, rotation, now).await?,
-        predecessor: rotations.to_wire(predecessor, now),
-        successor: rotations.to_wire(successor, now),
-    })
 }
 
-/// Returns the keys before and after a rotation, with its own, the oldest first.
-async fn read_chain(
-    connection: &mut Connection,
-    rotation: &KeyRotation,
-    now: Timestamp,
-) -> Result<Vec<api::ChainedKey>, AppError> {
-    let mut ids = VecDeque::from([rotation.predecessor, rotation.successor]);
-    let mut first = rotation.predecessor;
-    for _ in 1..MAX_SHOWN {
-        let found = store::rotation::list_rotations(connection, &[first]).await?;
-        let Some(before) = found.iter().find(|before| before.successor == first) else { break };
-        first = before.predecessor;
-        ids.push_front(first);
+impl RotationPreview {
+    /// Returns when the key expires if it is rotated now with this overlap.
+    #[must_use]
+    pub fn end(&self, overlap: Overlap) -> Timestamp {
+        overlap.end(self.expires_before, self.now)
     }
-    let mut last = rotation.successor;
-    for _ in 1..MAX_SHOWN {
-        let Some(after) = store::rotation::find_rotation_of(connection, last).await? else { break };
-        last = after.successor;
-        ids.push_back(last);
-    }
-    let rows = store::api_key::list_owned_api_keys(connection, ids.make_contiguous()).await?;
-    let keys: BTreeMap<ApiKeyId, ApiKey> = rows.into_iter().map(|row| (row.key.id, row.key)).collect();
-    let chained = |key: &ApiKey| api::ChainedKey {
-        id: key.id,
-        title: key.title.clone(),
-        fingerprint: key.public_key.fingerprint().to_string(),
-        state: state_to_wire(key.state(now)),
-        created_at: key.created_at,
-    };
-    Ok(ids.iter().filter_map(|id| keys.get(id)).map(chained).collect())
 }
 
 /// Returns the owner of a key that the caller rotates, and whether the key rotates itself.
@@ -186,15 +158,49 @@ struct RotateApiKey {
     rotate: api::RotateApiKey,
 }
 
-/// A rotation that is possible.
-struct NewRotation {
-    workspace: Option<WorkspaceId>,
+/// A key that can be rotated.
+struct Rotatable {
     /// The key as it is.
     predecessor: ApiKey,
     /// Its expiry without an earlier rotation whose successor was revoked.
     expires_before: Option<Timestamp>,
     /// That earlier rotation.
     replaced: Option<KeyRotation>,
+}
+
+/// Finds a key that is active, and has no successor that is not revoked.
+async fn find_rotatable(
+    connection: &mut Connection,
+    owner: &AuthorizedOwner,
+    id: ApiKeyId,
+    now: Timestamp,
+) -> Result<Rotatable, AppError> {
+    let predecessor = find_unrevoked(connection, owner, id).await?;
+    match predecessor.state(now) {
+        KeyState::Active => {}
+        KeyState::Disabled => return Err(RotationConflict::KeyDisabled.into()),
+        KeyState::Suspended => return Err(RotationConflict::KeySuspended.into()),
+        KeyState::Expired => return Err(Conflict::KeyExpired.into()),
+        KeyState::Revoked => return Err(Conflict::KeyRevoked.into()),
+    }
+    let replaced = store::rotation::find_rotation_of(connection, id).await?;
+    if let Some(rotation) = &replaced
+        && is_unrevoked(connection, rotation.successor).await?
+    {
+        let ends_at = end_of(rotation, &predecessor);
+        return Err(RotationConflict::Pending { successor: rotation.successor, ends_at }.into());
+    }
+    let expires_before = match &replaced {
+        Some(rotation) => rotation.expiry_after_undo(predecessor.expires_at),
+        None => predecessor.expires_at,
+    };
+    Ok(Rotatable { predecessor, expires_before, replaced })
+}
+
+/// A rotation that is possible.
+struct NewRotation {
+    workspace: Option<WorkspaceId>,
+    key: Rotatable,
     overlap: Overlap,
     is_self: bool,
     successor: NewApiKey,
@@ -212,41 +218,23 @@ impl Operation for RotateApiKey {
         let workspace = owner.workspace();
         let overlap = Overlap::from_seconds(rotate.overlap_seconds)
             .map_err(|error| AppError::field("overlap_seconds", "out_of_range", error))?;
-        let predecessor = find_unrevoked(scope.connection, &owner, self.id).await?;
-        match predecessor.state(now) {
-            KeyState::Active => {}
-            KeyState::Disabled => return Err(RotationConflict::KeyDisabled.into()),
-            KeyState::Suspended => return Err(RotationConflict::KeySuspended.into()),
-            KeyState::Expired => return Err(Conflict::KeyExpired.into()),
-            KeyState::Revoked => return Err(Conflict::KeyRevoked.into()),
-        }
-        let replaced = store::rotation::find_rotation_of(scope.connection, self.id).await?;
-        if let Some(rotation) = &replaced
-            && is_unrevoked(scope.connection, rotation.successor).await?
-        {
-            let ends_at = end_of(rotation, &predecessor);
-            return Err(RotationConflict::Pending { successor: rotation.successor, ends_at }.into());
-        }
+        let key = find_rotatable(scope.connection, &owner, self.id, now).await?;
         if is_self && rotate.proof.is_none() {
             let detail = "a key that rotates itself proves that the caller holds the new private key; request a \
                           challenge with POST /api/v1/me/proof-challenges, and sign it with the new key";
             return Err(AppError::field("proof", "missing", detail));
         }
-        let expires_before = match &replaced {
-            Some(rotation) => rotation.expiry_after_undo(predecessor.expires_at),
-            None => predecessor.expires_at,
-        };
         let registration = Registration {
             owner,
-            title: predecessor.title.clone(),
+            title: key.predecessor.title.clone(),
             public_key: &rotate.public_key,
-            expires_at: expiry_of_successor(predecessor.created_at, expires_before, now),
+            expires_at: expiry_of_successor(key.predecessor.created_at, key.expires_before, now),
             proof: rotate.proof.as_deref(),
-            origin: Origin::Rotation(&predecessor, overlap),
+            origin: Origin::Rotation(&key.predecessor, overlap),
         };
         let successor = registration.check(app, scope).await?;
         require_known(scope.connection, Feature::KeyRotations).await?;
-        Ok(NewRotation { workspace, predecessor, expires_before, replaced, overlap, is_self, successor })
+        Ok(NewRotation { workspace, key, overlap, is_self, successor })
     }
 
     /// Writes this node's recorded uses, because the transaction reads whether keys were ever used, and how often.
@@ -260,7 +248,8 @@ impl Operation for RotateApiKey {
         transaction: &mut Transaction,
         new: NewRotation,
     ) -> Result<api::Rotation, AppError> {
-        let NewRotation { workspace, predecessor, expires_before, replaced, overlap, is_self, successor } = new;
+        let NewRotation { workspace, key, overlap, is_self, successor } = new;
+        let Rotatable { predecessor, expires_before, replaced } = key;
         let now = transaction.now;
         if let Some(rotation) = replaced {
             let undone = KeyRotation { undone_at: Some(now), ..rotation };

@@ -10,7 +10,7 @@ use store::{
     api_key::{WorkspaceKey, WorkspaceKeys},
 };
 
-use super::{KeySearch, to_wire};
+use super::{KeySearch, rotated_key::Rotations, to_wire};
 use crate::{
     app::{
         App, Caller, Found, Paging,
@@ -64,7 +64,8 @@ impl App {
         let (keys, now) = self.workspace_keys(caller, workspace)?;
         let mut connection = self.store.read().await?;
         let map = |row| to_account_key(row, now);
-        let page = look_through(&mut connection, &keys, &search.search, &search.place, map).await?;
+        let mut page = look_through(&mut connection, &keys, &search.search, &search.place, map).await?;
+        page.items = add_rotations(&mut connection, page.items, now).await?;
         let creators = find_creators(&mut connection, &page.items).await?;
         Ok(FoundAccountKeys { page, creators })
     }
@@ -84,7 +85,8 @@ impl App {
         let (keys, now) = self.workspace_keys(caller, workspace)?;
         let mut connection = self.store.read().await?;
         let map = |row| to_account_key(row, now);
-        let page = list_page(&mut connection, &keys, &search.search, paging, map).await?;
+        let mut page = list_page(&mut connection, &keys, &search.search, paging, map).await?;
+        page.items = add_rotations(&mut connection, page.items, now).await?;
         let creators = find_creators(&mut connection, &page.items).await?;
         Ok((page, creators))
     }
@@ -104,6 +106,18 @@ fn to_account_key(row: WorkspaceKey, now: Timestamp) -> AccountKey {
         disabled: row.account_disabled,
     };
     AccountKey { key: to_wire(&row.key, now), account }
+}
+
+/// Adds the other keys of their rotations to keys.
+async fn add_rotations(
+    connection: &mut Connection,
+    keys: Vec<AccountKey>,
+    now: Timestamp,
+) -> Result<Vec<AccountKey>, AppError> {
+    let ids: Vec<_> = keys.iter().map(|listed| listed.key.id).collect();
+    let rotations = Rotations::read_of(connection, &ids).await?;
+    let complete = |listed: AccountKey| AccountKey { key: rotations.complete(listed.key, now), ..listed };
+    Ok(keys.into_iter().map(complete).collect())
 }
 
 async fn find_creators(connection: &mut Connection, keys: &[AccountKey]) -> Result<BTreeMap<String, String>, AppError> {

@@ -11,7 +11,7 @@ use domain::{ApiKeyId, key_use::UseWindow};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{KeyPages, OwnerLink, limits::LimitsCard, row::KeyRow};
+use super::{KeyPages, OwnerLink, limits::LimitsCard, rotation_card::RotationCard, row::KeyRow};
 use crate::{
     App,
     app::KeyDetails,
@@ -36,6 +36,7 @@ struct KeyPage {
     owner: Option<OwnerLink>,
     owner_disabled: bool,
     limits: LimitsCard,
+    rotation: RotationCard,
     public_url: String,
     typed: EditForm,
     chart: UseChart,
@@ -48,16 +49,18 @@ impl KeyPage {
     async fn read(app: &App, at: &KeyPages, id: ApiKeyId, window: UseWindow) -> Result<Self, PageError> {
         let details = app.find_key_details(&at.caller, at.owner, id).await?;
         let used = app.find_key_use(&at.caller, at.owner, id, window).await?;
-        let KeyDetails { key, creator_email, registered_with, owner } = &details;
+        let KeyDetails { key, creator_email, registered_with, owner, rotations } = &details;
         let (owner_disabled, base) = (owner.is_disabled(), format!("{}/{}", at.base, key.id));
         let shell = at.shell(key.title.clone());
         let place = at.within.as_ref().map(|within| &within.place);
         let activity = audit::find_key_events(app, &at.caller, (at.owner, id), place, &shell).await?;
         let limits = LimitsCard::read(app, at, key.limits.as_ref()).await?;
+        let rotation = RotationCard::new(rotations, id, &at.base, &shell);
         let key = KeyRow::new(key, creator_email.as_deref(), owner_disabled, &shell, app.now());
         Ok(Self {
             shell,
             limits,
+            rotation,
             errors: FormErrors::default(),
             chart: UseChart::of_key(base.clone(), &used),
             base,
@@ -84,6 +87,12 @@ pub(super) async fn show(
         return Ok(axum::Json(key).into_response());
     }
     Ok(page::render(StatusCode::OK, &KeyPage::read(&app, &at, ids.parse("key")?, query.window()).await?))
+}
+
+/// Shows the page of a key, which says why a change of the key was refused.
+pub(super) async fn refuse(app: &App, at: &KeyPages, id: ApiKeyId, errors: FormErrors) -> Result<Response, PageError> {
+    let page = KeyPage::read(app, at, id, UseWindow::default()).await?;
+    Ok(page::again(errors, |errors| KeyPage { errors, ..page }))
 }
 
 /// A field that is missing from the form is `None` and changes nothing. An empty date removes the expiry.

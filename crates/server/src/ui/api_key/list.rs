@@ -135,6 +135,7 @@ impl KeyFile {
             "last_used_ip",
             "service_account",
             "service_account_disabled",
+            "successor",
             "limits",
         ]))
     }
@@ -154,6 +155,7 @@ impl KeyFile {
             key.last_used_ip.unwrap_or_default(),
             account.map_or(String::new(), |(email, _)| email.to_owned()),
             account.map_or(String::new(), |(_, disabled)| disabled.to_string()),
+            key.successor.map_or(String::new(), |successor| successor.id.to_string()),
             key.limits.as_ref().map_or(String::new(), write_exactly),
         ]);
     }

@@ -121,8 +121,28 @@ pub(in crate::ui) struct KeyRow {
     pub(in crate::ui) displaced_at: Option<When>,
     /// Its limits in a few words, if it has any.
     pub(in crate::ui) limits: Option<String>,
+    /// The key that replaces it, unless that one was revoked.
+    pub(in crate::ui) successor: Option<OtherKey>,
+    /// The key that it replaces, during the overlap.
+    pub(in crate::ui) predecessor: Option<OtherKey>,
+    /// Whether it can be rotated now.
+    pub(in crate::ui) can_rotate: bool,
     /// The service account, in a list of the keys of several ones.
     pub(in crate::ui) account: Option<AccountLink>,
+}
+
+/// The other key of a rotation.
+pub(in crate::ui) struct OtherKey {
+    pub(in crate::ui) id: ApiKeyId,
+    /// The start of its fingerprint.
+    pub(in crate::ui) fingerprint: String,
+}
+
+impl OtherKey {
+    fn new(key: &api::RotatedKey) -> Self {
+        let start = key.fingerprint.trim_start_matches("SHA256:").chars().take(6);
+        Self { id: key.id, fingerprint: start.chain(['\u{2026}']).collect() }
+    }
 }
 
 /// The service account that owns a key.
@@ -153,6 +173,7 @@ impl KeyRow {
             KeyStatus::Active if expires_soon => KeyStatus::Soon,
             status => status,
         };
+        let successor = key.successor.as_ref().filter(|other| other.state != api::KeyState::Revoked);
         let created_by = match key.created_by.as_str() {
             "host" => "on the server".to_owned(),
             id => format!("by {}", creator.unwrap_or(id)),
@@ -177,6 +198,9 @@ impl KeyRow {
             proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
             displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),
             limits: key.limits.as_ref().map(|limits| summarise(limits, |_| None)),
+            can_rotate: key.state == api::KeyState::Active && successor.is_none(),
+            successor: successor.map(OtherKey::new),
+            predecessor: key.predecessor.as_ref().filter(|other| other.pending).map(OtherKey::new),
             account: None,
         }
     }

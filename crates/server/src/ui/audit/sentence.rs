@@ -400,10 +400,14 @@ impl Teller<'_> {
                     "" => String::new(),
                     _ => format!("It expires {}", show_value("expires_at", self.detail("expires_at"))),
                 };
-                let by_itself = if self.detail("self_rotated") == "true" { "Signed by the key itself" } else { "" };
-                let notes = [by_itself, end.as_str()].into_iter().filter(|note| !note.is_empty());
-                self.about_key("Key rotated", Changed, " rotated the key ")
-                    .with_note(notes.collect::<Vec<_>>().join(". "))
+                let sentence = if self.detail("self_rotated") == "true" {
+                    let words = [text("The key "), self.target("title"), text(" of "), self.actor()];
+                    let words = words.into_iter().chain([text(" was rotated by itself")]);
+                    Sentence::new("Key rotated by itself", Notable, words)
+                } else {
+                    self.about_key("Key rotated", Changed, " rotated the key ")
+                };
+                sentence.with_note(end)
             }
             AuditAction::ApiKeyUndoRotation => {
                 self.about_key("Rotation undone", Changed, " undid the rotation of the key ")
@@ -788,6 +792,13 @@ mod tests {
         ] {
             let detail = [("owner", bot.as_str()), (CAUSE, cause), (CAUSE_TARGET, target)];
             assert_eq!(reader.tell(&event("api_key.revoke", &key, &detail)).note.as_deref(), Some(told));
+        }
+        for (itself, told) in [
+            ("false", "Olivia Berg rotated the key runner-20 of demo-bot"),
+            ("true", "The key runner-20 of Olivia Berg was rotated by itself"),
+        ] {
+            let detail = [("owner", bot.as_str()), ("self_rotated", itself)];
+            assert_eq!(reader.tell(&event("api_key.rotate", &key, &detail)).to_string(), told);
         }
         let later = reader.tell(&event("webhook.create", "wh_1", &[]));
         assert_eq!(later.to_string(), "Olivia Berg: webhook.create");
