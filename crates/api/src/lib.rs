@@ -10,6 +10,7 @@ mod key_use;
 mod leaked_key;
 mod me;
 mod member;
+mod policy;
 mod problem;
 mod project;
 mod public_key_input;
@@ -34,6 +35,7 @@ pub use key_use::{KeyUse, RefusalCount, UseCounts, UseOfKey, UseOfKeys, UseOfSpa
 pub use leaked_key::{FindLeakedKey, LeakedKey, LeakedKeyRegistration, RevokeLeakedKey};
 pub use me::{CredentialKey, Me, MyWorkspace, Principal, PrincipalKind};
 pub use member::{Member, UpdateMember};
+pub use policy::{KeyPolicy, PolicyRules, PolicyViolation, ReviewedKey, SetKeyPolicy};
 pub use problem::{Explanation, FieldError, Problem, ReceivedBody, codes};
 pub use project::{CreateProject, Project, ProjectMember, SetProjectMember, UpdateProject};
 pub use removal::{LedProject, MemberRemoval, RegisteredKey, UserRemoval, WorkspaceOfUser};

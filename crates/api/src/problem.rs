@@ -136,6 +136,8 @@ pub mod codes {
     pub const DUPLICATE_KEY: &str = "duplicate_key";
     /// 409: a quota is reached.
     pub const QUOTA_EXCEEDED: &str = "quota_exceeded";
+    /// 409: the key would be outside the policy for keys. 403: the key is outside the policy of the workspace.
+    pub const OUTSIDE_POLICY: &str = "outside_policy";
     /// 409: the slug is in use or was used before.
     pub const SLUG_TAKEN: &str = "slug_taken";
     /// 409: the name or service account address is in use or was used before.

@@ -145,6 +145,10 @@ schemas! {
         "The algorithm of a key, as OpenSSH names it.",
         &["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"],
     );
+    /// What happens to keys that are not used.
+    UnusedAction = words("What happens to keys that are not used.", domain::policy::UnusedAction::WORDS);
+    /// A rule of a policy for keys.
+    PolicyRule = words("A rule of a policy for keys.", domain::policy::RuleName::WORDS);
     /// `admin` or `member`
     Role = words("A role in a workspace.", domain::role::Role::WORDS);
     /// `admin`, `editor` or `viewer`

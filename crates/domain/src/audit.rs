@@ -147,6 +147,8 @@ audit_actions! {
     MemberRemove = "member.remove",
     /// A member got another role.
     MemberUpdate = "member.update",
+    /// The policy for keys of a workspace or of the installation was set.
+    PolicyUpdate = "policy.update",
     /// A project was created.
     ProjectCreate = "project.create",
     /// A project was deleted.
@@ -250,6 +252,7 @@ impl AuditAction {
             | Self::MemberLoseEmail
             | Self::MemberRemove
             | Self::MemberUpdate
+            | Self::PolicyUpdate
             | Self::ProjectCreate
             | Self::ProjectDelete
             | Self::ProjectMemberRemove

@@ -82,6 +82,15 @@ impl<K: Kind> Id<K> {
         Self(uuid, PhantomData)
     }
 
+    /// Returns the milliseconds since 1970 at which it was generated.
+    #[must_use]
+    pub fn created_millisecond(self) -> i64 {
+        let mut bytes = [0; 8];
+        // In a UUIDv7, they are the first 48 bits.
+        bytes.split_at_mut(2).1.copy_from_slice(self.0.as_bytes().split_at(6).0);
+        i64::from_be_bytes(bytes)
+    }
+
     /// Returns the UUID, which programs of the Encord SDK call a hash.
     #[must_use]
     pub const fn uuid(self) -> Uuid {

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod list;
 pub mod merkle;
 pub mod path;
+pub mod policy;
 pub mod principal;
 pub mod private_key;
 pub mod project;

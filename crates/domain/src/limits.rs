@@ -94,6 +94,11 @@ impl Cidr {
         self.0.contains(&ip_address.to_canonical())
     }
 
+    /// Returns whether it contains every address of its kind.
+    fn is_everything(&self) -> bool {
+        self.0.prefix_len() == 0
+    }
+
     fn includes(&self, other: &Self) -> bool {
         self.0.contains(&other.0)
     }
@@ -243,6 +248,13 @@ impl KeyLimits {
     #[must_use]
     pub fn has_places(&self) -> bool {
         self.get().is_some_and(|limits| limits.projects.is_some() || limits.workspaces.is_some())
+    }
+
+    /// Returns whether the key is limited to networks. A network of all addresses limits nothing.
+    #[must_use]
+    pub fn has_networks(&self) -> bool {
+        let cidrs = self.get().and_then(|limits| limits.cidrs.as_ref());
+        cidrs.is_some_and(|cidrs| !cidrs.iter().any(Cidr::is_everything))
     }
 
     /// Returns the limits that a caller with these limits gives to a key of `owner`. What the request does not limit is

@@ -1,5 +1,7 @@
 //! Principals and their permissions. Only this module maps roles to permissions.
 
+mod policy;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,9 +10,12 @@ use crate::{
     ApiKeyId, PrincipalId, ProjectId, SessionId, UserId, WorkspaceId,
     audit::AuditPrincipal,
     limits::{GrantedLimits, KeyLimits, KeywardScope, LimitName},
+    policy::OutsidePolicy,
     role::{ProjectRole, RequiredRole, Role},
     session::PASSWORD_LIFETIME,
 };
+
+pub use self::policy::{ExcludedWorkspace, PolicyReach};
 
 /// A membership in a workspace that is not deleted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -135,6 +140,8 @@ pub struct Principal {
     credential: Credential,
     /// None for a session and on the host, which have no key.
     limits: KeyLimits,
+    /// The workspaces of the owner whose policy refuses the key.
+    policy: PolicyReach,
 }
 
 /// Why an operation is not allowed.
@@ -173,6 +180,9 @@ pub enum Denied {
     /// The key is limited to projects or workspaces, and this is not a part of one of these.
     #[error("this key is limited to certain projects or workspaces, and this is not in one of them; use another key")]
     Place,
+    /// The key is outside the policy of the workspace.
+    #[error("{0}; use another key, or ask an admin of the workspace")]
+    OutsidePolicy(OutsidePolicy),
     /// A key would give another key more than it has itself.
     #[error("a key gives at most what its own limits allow, and these {0} exceed them; use a key with fewer limits")]
     Wider(LimitName),
@@ -202,6 +212,7 @@ impl Denied {
             | Self::ServiceAccountGrantsAdmin
             | Self::Scope(_)
             | Self::Place
+            | Self::OutsidePolicy(_)
             | Self::Wider(_) => None,
         }
     }
@@ -276,7 +287,7 @@ impl ProjectListAccess {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OwnWorkspacesAccess {
     owner: PrincipalId,
-    limits: KeyLimits,
+    only: Option<Vec<WorkspaceId>>,
 }
 
 impl OwnWorkspacesAccess {
@@ -286,10 +297,10 @@ impl OwnWorkspacesAccess {
         self.owner
     }
 
-    /// Returns the only workspaces that the key of the principal reaches, if it is limited to some.
+    /// Returns the only workspaces that the key of the principal reaches, if it does not reach all of its owner's.
     #[must_use]
     pub fn only(&self) -> Option<impl ExactSizeIterator<Item = WorkspaceId>> {
-        Some(self.limits.workspaces()?.iter().copied())
+        Some(self.only.as_ref()?.iter().copied())
     }
 }
 
@@ -364,6 +375,10 @@ pub enum WorkspacePermission {
     GrantServiceAccountRole,
     /// Register, disable and revoke keys of service accounts.
     ManageServiceAccountKeys,
+    /// View all keys that reach it, and what its policy says about them.
+    ReviewKeys,
+    /// Set its policy for keys.
+    ManagePolicy,
     /// Create a project.
     CreateProject,
     /// Read the audit log.
@@ -384,6 +399,8 @@ impl WorkspacePermission {
             | Self::DisableServiceAccounts
             | Self::GrantServiceAccountRole
             | Self::ManageServiceAccountKeys
+            | Self::ReviewKeys
+            | Self::ManagePolicy
             | Self::ViewAuditEvents => Role::Admin,
         }
     }
@@ -398,6 +415,7 @@ impl WorkspacePermission {
                 | Self::DisableServiceAccounts
                 | Self::GrantServiceAccountRole
                 | Self::ManageServiceAccountKeys
+                | Self::ManagePolicy
                 | Self::Delete
         )
     }
@@ -427,28 +445,40 @@ impl ProjectPermission {
 }
 
 impl Principal {
-    /// Creates the principal of a user or service account whose key has these limits.
+    /// Creates the principal of a user or service account whose key has these limits, and reaches this according to the
+    /// policies.
     #[must_use]
-    pub fn of_key(identity: &Arc<Identity>, credential: KeyCredential, limits: &KeyLimits) -> Self {
-        let identity = if limits.has_places() { Arc::new(narrow(identity, limits)) } else { Arc::clone(identity) };
-        Self { identity: Some(identity), credential: credential.into(), limits: limits.clone() }
+    pub fn of_key(
+        identity: &Arc<Identity>,
+        credential: KeyCredential,
+        limits: &KeyLimits,
+        policy: PolicyReach,
+    ) -> Self {
+        let reaches_all = !limits.has_places() && policy.excluded().is_empty();
+        let identity = if reaches_all { Arc::clone(identity) } else { Arc::new(narrow(identity, limits, &policy)) };
+        let policy = policy.only(|workspace| limits.reaches_workspace(workspace));
+        Self { identity: Some(identity), credential: credential.into(), limits: limits.clone(), policy }
     }
 
     /// Creates the principal of a user in a session. The time is when the password was last entered in it.
     #[must_use]
     pub const fn of_session(identity: Arc<Identity>, session: SessionId, authenticated_at: Timestamp) -> Self {
         let credential = Credential::Session(session, authenticated_at);
-        Self { identity: Some(identity), credential, limits: KeyLimits::none() }
+        Self { identity: Some(identity), credential, limits: KeyLimits::none(), policy: PolicyReach::everything() }
     }
 
     /// Creates the principal of a shell on the machine with the data, which could also edit the database file.
     #[must_use]
     pub const fn host() -> Self {
-        Self { identity: None, credential: Credential::Host, limits: KeyLimits::none() }
+        Self {
+            identity: None,
+            credential: Credential::Host,
+            limits: KeyLimits::none(),
+            policy: PolicyReach::everything(),
+        }
     }
 
-    /// Returns the identity, or `None` on the host. Of a key with limits, it has only the workspaces that the key
-    /// reaches.
+    /// Returns the identity, or `None` on the host. It has only the workspaces that the key reaches.
     #[must_use]
     pub fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()
@@ -474,6 +504,12 @@ impl Principal {
     #[must_use]
     pub const fn limits(&self) -> &KeyLimits {
         &self.limits
+    }
+
+    /// Returns the workspaces of the owner that the key does not reach, because it is outside their policies.
+    #[must_use]
+    pub const fn policy(&self) -> &PolicyReach {
+        &self.policy
     }
 
     /// Returns the id, if there is one.
@@ -507,6 +543,15 @@ impl Principal {
         }
     }
 
+    /// Returns the role in a workspace.
+    ///
+    /// # Errors
+    /// [`Denied::OutsidePolicy`] for a member whose key is outside the policy of the workspace. [`Denied::NotFound`] for
+    /// others.
+    fn require_role_in(&self, workspace: WorkspaceId) -> Result<Role, Denied> {
+        self.role_in(workspace).ok_or_else(|| self.policy.refusal_in(workspace).unwrap_or(Denied::NotFound))
+    }
+
     /// Checks a permission in a workspace.
     ///
     /// # Errors
@@ -516,7 +561,7 @@ impl Principal {
         permission: WorkspacePermission,
         workspace: WorkspaceId,
     ) -> Result<WorkspaceAccess, Denied> {
-        let role = self.role_in(workspace).ok_or(Denied::NotFound)?;
+        let role = self.require_role_in(workspace)?;
         self.require_scope(KeywardScope::Read)?;
         if self.limits.projects().is_some() {
             return Err(Denied::Place);
@@ -536,7 +581,7 @@ impl Principal {
     /// # Errors
     /// [`Denied::NotFound`] for a principal that is not in the workspace.
     pub fn authorize_project_list(&self, workspace: WorkspaceId) -> Result<ProjectListAccess, Denied> {
-        let role = self.role_in(workspace).ok_or(Denied::NotFound)?;
+        let role = self.require_role_in(workspace)?;
         self.require_scope(KeywardScope::Read)?;
         Ok(ProjectListAccess { workspace, is_admin: role == Role::Admin, limits: self.limits.clone() })
     }
@@ -551,7 +596,9 @@ impl Principal {
         if self.limits.projects().is_some() {
             return Err(Denied::Place);
         }
-        Ok(OwnWorkspacesAccess { owner, limits: self.limits.clone() })
+        let reaches_all = self.limits.workspaces().is_none() && self.policy.excluded().is_empty();
+        let reached = self.identity.iter().flat_map(|identity| &identity.memberships).map(|member| member.workspace);
+        Ok(OwnWorkspacesAccess { owner, only: (!reaches_all).then(|| reached.collect()) })
     }
 
     /// Checks that the key of the principal has a built-in scope, if it is limited to scopes. Each check of a permission
@@ -627,7 +674,7 @@ impl Principal {
         project: ProjectId,
         role: Option<ProjectRole>,
     ) -> Result<ProjectAccess, Denied> {
-        let in_workspace = self.role_in(workspace).ok_or(Denied::NotFound)?;
+        let in_workspace = self.require_role_in(workspace)?;
         if !self.limits.reaches_project(project) {
             return Err(Denied::NotFound);
         }
@@ -677,8 +724,8 @@ impl Principal {
     /// [`Denied::NotFound`] for a principal that is neither an operator nor in the workspace. Otherwise the missing
     /// permission.
     pub fn authorize_operator_of(&self, workspace: WorkspaceId) -> Result<OperatorAccess, Denied> {
-        if !self.is_operator() && self.role_in(workspace).is_none() {
-            return Err(Denied::NotFound);
+        if !self.is_operator() {
+            self.require_role_in(workspace)?;
         }
         self.authorize_operator()
     }
@@ -740,6 +787,19 @@ impl Principal {
         if is_itself { Err(Denied::ServiceAccount) } else { Ok(()) }
     }
 
+    /// Checks that the principal may set the policy of a workspace. A service account may not, because the policy is about its
+    /// own keys.
+    ///
+    /// # Errors
+    /// As [`authorize`](Self::authorize). [`Denied::ServiceAccount`] for a service account.
+    pub fn authorize_policy(&self, workspace: WorkspaceId) -> Result<WorkspaceAccess, Denied> {
+        let access = self.authorize(WorkspacePermission::ManagePolicy, workspace)?;
+        match self.id() {
+            Some(PrincipalId::ServiceAccount(_)) => Err(Denied::ServiceAccount),
+            Some(PrincipalId::User(_)) | None => Ok(access),
+        }
+    }
+
     /// Checks that the principal may grant a role in a workspace. Bearer tokens grant no role, and service accounts do
     /// not grant `admin`.
     ///
@@ -790,12 +850,14 @@ impl Principal {
     }
 }
 
-/// Returns an identity without the workspaces that a key does not reach. A key with such limits reaches nothing of the
-/// whole installation, so it is not that of an operator.
-fn narrow(identity: &Identity, limits: &KeyLimits) -> Identity {
+/// Returns an identity without the workspaces that a key does not reach. A key that is limited to places reaches nothing of
+/// the whole installation, so it is not that of an operator. The policy of a workspace decides only about the workspace.
+fn narrow(identity: &Identity, limits: &KeyLimits, policy: &PolicyReach) -> Identity {
     let mut narrowed = identity.clone();
-    narrowed.memberships.retain(|membership| limits.reaches_workspace(membership.workspace));
-    narrowed.operator = false;
+    narrowed.memberships.retain(|membership| {
+        limits.reaches_workspace(membership.workspace) && policy.refusal_in(membership.workspace).is_none()
+    });
+    narrowed.operator &= !limits.has_places();
     narrowed
 }
 

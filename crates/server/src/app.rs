@@ -20,6 +20,7 @@ mod node;
 mod nonce;
 mod overview;
 mod password;
+mod policy;
 mod project;
 mod quota;
 mod recent_password;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use api::{FieldError, Problem, codes};
 use domain::{
     ApiKeyId, Fingerprint, PrincipalId, ProjectId, Timestamp,
+    policy::{OutsidePolicy, RuleName},
     principal::Denied,
     quota::{QuotaExceeded, QuotaSubject},
     secret::redact,
@@ -38,6 +39,8 @@ pub enum AppError {
     RateLimited(u64),
     /// It conflicts with the current state.
     Conflict(Conflict),
+    /// A key that is registered or changed would be outside the policy for keys.
+    OutsidePolicy(OutsidePolicy),
     /// A quota is reached.
     QuotaExceeded(QuotaExceeded, Option<String>),
     /// It was sent to a host that is neither `public_url` nor in `hosts`. Contains the authority.
@@ -226,6 +229,7 @@ impl Conflict {
                 let harm = match missing {
                     Feature::KeyLimits => "would accept the key without its limits",
                     Feature::KeyRotations => "do not know rotations of keys",
+                    Feature::KeyPolicies => "would accept keys that a policy refuses",
                 };
                 let detail = format!(
                     "Servers of an earlier release are running, which {harm}: {}. Nothing was changed. Replace these \
@@ -334,23 +338,7 @@ impl AppError {
             }
             Self::BadRequest(detail) => Problem::new(400, codes::INVALID_REQUEST, "Invalid request", detail.clone()),
             Self::Unauthenticated(error, now) => unauthenticated(error, *now),
-            Self::Denied(Denied::NotFound) => Problem::new(
-                404,
-                codes::NOT_FOUND,
-                "Not found",
-                "It does not exist, or you do not have access to it. Check the id and the workspace.",
-            ),
-            Self::Denied(denied @ Denied::PasswordNeeded) => {
-                let detail = capitalised(&format!("{denied}."));
-                Problem::new(403, codes::PASSWORD_NEEDED, "Your password is needed", detail)
-            }
-            Self::Denied(denied) => {
-                let mut problem =
-                    Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {denied}."));
-                problem.required_role = denied.required_role();
-                problem.required_scope = denied.required_scope().map(|scope| scope.as_str().to_owned());
-                problem
-            }
+            Self::Denied(refusal) => denied(*refusal),
             Self::Refused(why) => {
                 Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {why}."))
             }
@@ -359,6 +347,7 @@ impl AppError {
             }
             Self::RateLimited(seconds) => rate_limited(*seconds),
             Self::Conflict(conflict) => conflict.problem(),
+            Self::OutsidePolicy(outside) => outside_policy(outside),
             Self::QuotaExceeded(exceeded, contact) => {
                 let whom = contact.as_deref().unwrap_or("the operator of this installation");
                 let way = match exceeded.what {
@@ -442,6 +431,42 @@ fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
     Problem::new(401, codes::UNAUTHENTICATED, title, capitalised(&format!("{error}; server time {now:.0}.")))
         .with("reason", error.code())
         .with("server_time", format!("{now:.0}"))
+}
+
+/// The problem for a caller that is authenticated and not authorized.
+fn denied(denied: Denied) -> Problem {
+    let detail = || capitalised(&format!("{denied}."));
+    match denied {
+        Denied::NotFound => Problem::new(
+            404,
+            codes::NOT_FOUND,
+            "Not found",
+            "It does not exist, or you do not have access to it. Check the id and the workspace.",
+        ),
+        Denied::PasswordNeeded => Problem::new(403, codes::PASSWORD_NEEDED, "Your password is needed", detail()),
+        Denied::OutsidePolicy(outside) => {
+            Problem::new(403, codes::OUTSIDE_POLICY, "The key is outside the policy", detail())
+                .with("rules", names_of(&outside))
+        }
+        _ => {
+            let mut problem =
+                Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {denied}."));
+            problem.required_role = denied.required_role();
+            problem.required_scope = denied.required_scope().map(|scope| scope.as_str().to_owned());
+            problem
+        }
+    }
+}
+
+fn names_of(outside: &OutsidePolicy) -> Vec<&'static str> {
+    outside.violations.rules().into_iter().map(RuleName::as_str).collect()
+}
+
+fn outside_policy(outside: &OutsidePolicy) -> Problem {
+    let rules = outside.violations.list();
+    let rules: Vec<String> = rules.iter().map(|violated| format!("{}: {}", violated.must, violated.advice)).collect();
+    let detail = format!("The key would be outside the policy of {}: {}.", outside.place, rules.join("; "));
+    Problem::new(409, codes::OUTSIDE_POLICY, "The key is outside the policy", detail).with("rules", names_of(outside))
 }
 
 /// The refusal of a request for which an overloaded server has no time.

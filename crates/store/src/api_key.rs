@@ -1,7 +1,6 @@
 //! API keys and the times of their last use.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Display,
 };
@@ -19,6 +18,7 @@ use crate::{
     Change, Connection, Maintenance, Row, Store, StoreError, Subject, Version,
     connection::{FromRow, find_page_end, page_end, page_start},
     identity,
+    key_blob::{stored_blob, without_mark},
     list::{List, push},
     params,
     table::{
@@ -61,23 +61,9 @@ pub(crate) static API_KEYS: Table<ApiKey> = Table {
         Column::separate("registered_version", I64),
         Column::separate("revoked_version", I64),
         Column::separate("revoked_in", Text),
+        Column::separate("enabled_at", I64),
     ],
 };
-
-/// The first byte of the public key of a key with limits. No key begins with it, so a node of a release that knows no
-/// limits cannot read it, and so cannot accept the key without them.
-const LIMITED: u8 = 0xff;
-
-/// Returns the form of a public key in the database.
-fn stored_blob(key: &ApiKey, is_limited: bool) -> Cow<'_, [u8]> {
-    let blob = key.public_key.blob();
-    if is_limited { [&[LIMITED], blob].concat().into() } else { blob.into() }
-}
-
-/// Returns the public key of its form in the database.
-fn without_mark(stored: &[u8]) -> &[u8] {
-    stored.strip_prefix(&[LIMITED]).unwrap_or(stored)
-}
 
 impl FromRow for ApiKey {
     fn from_row(row: &Row) -> Result<Self, StoreError> {

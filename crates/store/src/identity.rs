@@ -9,13 +9,17 @@ use domain::{
     ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
     api_key::{KeyState, key_state},
     limits::{KeyLimits, Limits},
+    policy::{KeyFacts, KeyPolicies, PolicyPlace},
     principal::{Identity, Membership},
+    public_key::CompactKey,
 };
 
 use crate::{
     Connection, ReplayKey, Row, StoreError, StoredResponse,
     connection::{FromRow as _, find_page_end, page_end, page_start},
+    key_blob::without_mark,
     params,
+    policy_row::{installation_place, policy_of},
     replay::{self, Earlier},
     value::Value,
 };
@@ -65,6 +69,8 @@ pub struct Sender {
     pub key: Option<KeyStanding>,
     /// What an earlier request stored that had the same signature, or the same key and nonce.
     pub earlier: Option<Earlier>,
+    /// The policies of the installation and of the principal's workspaces.
+    pub policies: KeyPolicies,
 }
 
 /// What decides whether a key is accepted.
@@ -74,6 +80,8 @@ pub struct KeyStanding {
     pub owner: PrincipalId,
     /// Its limits.
     pub limits: KeyLimits,
+    /// What policies are about.
+    pub facts: KeyFacts,
     disabled: bool,
     suspended: bool,
     expires_at: Option<Timestamp>,
@@ -89,12 +97,18 @@ impl KeyStanding {
 
     fn of(row: &Row) -> Result<Option<Self>, StoreError> {
         let Some(owner) = row.opt_parse("key_owner")? else { return Ok(None) };
+        let limits = row.opt_parse("key_limits")?.map_or_else(KeyLimits::none, |limits: Limits| limits.into());
+        let expires_at = row.opt_timestamp("key_expires_at")?;
+        let blob = row.bytes("key_public_key")?;
+        let public_key = CompactKey::from_stored_blob(without_mark(&blob))
+            .map_err(|error| StoreError::corrupt(format!("api_keys.public_key: {error}")))?;
         Ok(Some(Self {
             owner,
-            limits: row.opt_parse("key_limits")?.map_or_else(KeyLimits::none, |limits: Limits| limits.into()),
+            facts: KeyFacts::of(row.parse("own_key_id")?, public_key.algorithm(), expires_at, &limits),
+            limits,
             disabled: row.bool("key_disabled")?,
             suspended: row.bool("key_suspended")?,
-            expires_at: row.opt_timestamp("key_expires_at")?,
+            expires_at,
             revoked: row.opt_i64("key_revoked_at")?.is_some(),
         }))
     }
@@ -105,15 +119,21 @@ impl KeyStanding {
 macro_rules! select_sender {
     ($columns:literal, $tables:literal) => {
         concat!(
-            "SELECT k.owner_id AS key_owner, k.disabled AS key_disabled, k.suspended AS key_suspended,
+            "SELECT k.id AS own_key_id, k.public_key AS key_public_key, k.owner_id AS key_owner, k.disabled AS key_disabled,
+                    k.suspended AS key_suspended,
                     k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at, k.limits AS key_limits,
                     r.replay_key, r.key_id, r.nonce, r.expires_at, r.status, r.body, r.sealed_body,
-                    w.id AS workspace_id, w.slug AS workspace_slug, w.name AS workspace_name, ",
+                    w.id AS workspace_id, w.slug AS workspace_slug, w.name AS workspace_name,
+                    pi.rules AS all_rules, pi.rules_before AS all_before, pi.set_at AS all_set, pi.enforced_from AS all_from,
+                    pw.rules AS own_rules, pw.rules_before AS own_before, pw.set_at AS own_set, pw.enforced_from AS own_from,
+                    ",
             $columns,
             " FROM (SELECT 1 AS one) AS always LEFT JOIN api_keys k ON k.id = $2
               LEFT JOIN replays r ON r.replay_key = $3 OR (r.key_id = $4 AND r.nonce = $5) LEFT JOIN ",
             $tables,
-            " ORDER BY w.id"
+            " LEFT JOIN key_policies pw ON pw.place = w.id LEFT JOIN key_policies pi ON pi.place = '",
+            installation_place!(),
+            "' ORDER BY w.id"
         )
     };
 }
@@ -170,8 +190,15 @@ pub async fn find_sender(
             stored.push(StoredResponse::from_row(row)?);
         }
     }
+    let mut policies = KeyPolicies::default();
+    policies.set(PolicyPlace::Installation, policy_of(first, ["all_rules", "all_before", "all_set", "all_from"])?);
+    for row in &rows {
+        if let Some(policy) = policy_of(row, ["own_rules", "own_before", "own_set", "own_from"])? {
+            policies.set(PolicyPlace::Workspace(row.parse("workspace_id")?), Some(policy));
+        }
+    }
     let earlier = replay.and_then(|replay| replay::find_earlier_of(&stored, replay));
-    Ok(Sender { identity: found, key: KeyStanding::of(first)?, earlier })
+    Ok(Sender { identity: found, key: KeyStanding::of(first)?, earlier, policies })
 }
 
 /// Returns a principal, or `None` if it does not exist or was deleted.

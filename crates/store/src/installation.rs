@@ -77,14 +77,39 @@ pub async fn find_installation(connection: &mut Connection) -> Result<Installati
             params![],
         )
         .await?;
-    let public_key = row.opt_bytes("public_key")?.map(<[u8; 32]>::try_from).transpose();
     Ok(Installation {
-        public_key: public_key.map_err(|_| StoreError::corrupt("the installation's public key"))?,
+        public_key: row.opt_bytes("public_key")?.map(|stored| without_mark(&stored)).transpose()?,
         id: row.text("installation_id")?,
         token_epoch: row.count("token_epoch")?,
         signatures_from: row.timestamp("signatures_from")?,
         created_at: row.timestamp("created_at")?,
     })
+}
+
+/// The first byte of the stored public key of an installation with policies for keys. A node of a release that knows no
+/// policies cannot read the key, and so cannot accept keys without them.
+const WITH_POLICIES: u8 = 0xff;
+
+/// Returns the public key of its form in the database.
+fn without_mark(stored: &[u8]) -> Result<[u8; 32], StoreError> {
+    let key = match stored {
+        [WITH_POLICIES, key @ ..] if key.len() == 32 => key,
+        key => key,
+    };
+    key.try_into().map_err(|_| StoreError::corrupt("the installation's public key"))
+}
+
+/// Writes the public key in the form that belongs to the policies: with the mark while there is one.
+pub(crate) async fn mark_public_key(change: &mut WriteConnection) -> Result<(), StoreError> {
+    let sql = "SELECT public_key, EXISTS (SELECT 1 FROM key_policies) AS has_policies FROM installation WHERE id = 1";
+    let row = change.fetch_one(sql, params![]).await?;
+    let Some(stored) = row.opt_bytes("public_key")? else { return Ok(()) };
+    let key = without_mark(&stored)?;
+    let form = if row.bool("has_policies")? { [&[WITH_POLICIES], key.as_slice()].concat() } else { key.to_vec() };
+    if form != stored {
+        change.execute("UPDATE installation SET public_key = $1 WHERE id = 1", params![form]).await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn create_if_missing(

@@ -11,7 +11,7 @@ use domain::{InstallationKey, Random};
 use crate::{
     Change, Store, StoreError, Subject,
     file::{open_own_file, require_secret},
-    installation::find_installation,
+    installation::{find_installation, mark_public_key},
     params,
 };
 
@@ -47,6 +47,7 @@ pub async fn open_key(store: &Store, path: &Path, random: &dyn Random) -> Result
 pub async fn replace_public_key(change: &mut Change, public_key: [u8; 32]) -> Result<(), StoreError> {
     let sql = "UPDATE installation SET public_key = $1, token_epoch = token_epoch + 1 WHERE id = 1";
     change.execute(sql, params![public_key]).await?;
+    mark_public_key(change).await?;
     change.touch(Subject::Installation);
     Ok(())
 }

@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     11 "0011_display_names";
     12 "0012_key_limits";
     13 "0013_key_rotations";
+    14 "0014_key_policies";
 };
 
 /// Returns the format that this release writes.
@@ -53,6 +54,8 @@ pub fn latest() -> u64 {
 pub(crate) const KEY_LIMITS: u64 = 12;
 /// The first format with rotations of keys.
 pub(crate) const KEY_ROTATIONS: u64 = 13;
+/// The first format with policies for keys.
+pub(crate) const KEY_POLICIES: u64 = 14;
 
 /// Applies the migrations that are missing, inside the transaction of `connection`.
 pub(crate) async fn migrate(connection: &mut WriteConnection, now: Timestamp) -> Result<(), StoreError> {

@@ -278,6 +278,8 @@ pub enum Feature {
     /// Rotations of keys. A node without them would revoke a key without the successors that it registered for itself,
     /// and would accept a later expiry of a rotated key.
     KeyRotations,
+    /// Policies for keys. A node without them would accept a key that a policy refuses.
+    KeyPolicies,
 }
 
 impl Feature {
@@ -286,6 +288,7 @@ impl Feature {
         match self {
             Self::KeyLimits => migrations::KEY_LIMITS,
             Self::KeyRotations => migrations::KEY_ROTATIONS,
+            Self::KeyPolicies => migrations::KEY_POLICIES,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     key_use::USE_COUNTERS,
     member::MEMBERS,
     node::{LOST_NODES, NODES},
+    policy::KEY_POLICIES,
     project::{PROJECT_MEMBERS, PROJECTS},
     proof::PROOF_CHALLENGES,
     replay::REPLAYS,
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// The tables that are copied with an installation, each after those that it references.
-pub(crate) static COPIED: [&dyn Layout; 19] = [
+pub(crate) static COPIED: [&dyn Layout; 20] = [
     &INSTALLATION,
     &AUDIT_EVENTS,
     &CHANGES,
@@ -43,6 +44,7 @@ pub(crate) static COPIED: [&dyn Layout; 19] = [
     &PROOF_CHALLENGES,
     &SESSIONS,
     &SET_UP_LINKS,
+    &KEY_POLICIES,
 ];
 
 /// A column of a table.

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use domain::{Timestamp, key_use::RefusalReason, limits::UseRefusal, secret::redact};
+use domain::{Timestamp, key_use::RefusalReason, limits::UseRefusal, policy::OutsidePolicy, secret::redact};
 
 /// Why a credential was refused. `Display` contains no secret that was sent instead of a name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -99,6 +99,9 @@ pub enum AuthenticationError {
     /// The key is limited to networks, and the request comes from elsewhere or from an unknown IP address.
     #[error("{}", elsewhere(*.0))]
     AddressNotAllowed(Option<IpAddr>),
+    /// The key is outside the policy of the installation, or that of the workspace of its service account.
+    #[error("{0}; ask an admin to change the key, or use another one")]
+    OutsidePolicy(OutsidePolicy),
 }
 
 impl From<UseRefusal> for AuthenticationError {
@@ -154,6 +157,7 @@ impl AuthenticationError {
             Self::TokenExpired => "token_expired",
             Self::KeyNotYetValid(_) => "key_not_yet_valid",
             Self::AddressNotAllowed(_) => "address_not_allowed",
+            Self::OutsidePolicy(_) => "outside_policy",
         }
     }
 
@@ -177,8 +181,8 @@ impl AuthenticationError {
             Self::Stale(_) | Self::Early(_) | Self::TokenExpired | Self::UnknownToken => RefusalReason::WrongTime,
             Self::NonceReused => RefusalReason::Replayed,
             Self::HostNotListed => RefusalReason::HostNotListed,
-            // The counters have no column for limits, which forbid the request as a route does.
-            Self::KeyNotYetValid(_) | Self::AddressNotAllowed(_) => RefusalReason::Forbidden,
+            // The counters have no column for limits and policies, which forbid the request as a route does.
+            Self::KeyNotYetValid(_) | Self::AddressNotAllowed(_) | Self::OutsidePolicy(_) => RefusalReason::Forbidden,
             Self::Unacceptable(_) | Self::DigestMismatch => RefusalReason::Invalid,
         })
     }
@@ -218,7 +222,8 @@ impl AuthenticationError {
             | Self::OwnerWithoutWorkspace
             | Self::TokenExpired
             | Self::KeyNotYetValid(_)
-            | Self::AddressNotAllowed(_) => true,
+            | Self::AddressNotAllowed(_)
+            | Self::OutsidePolicy(_) => true,
         }
     }
 

@@ -11,9 +11,11 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use domain::{
-    ApiKeyId, Fingerprint, KeyMaterial, PrincipalId, ProjectId, PublicKey, Timestamp, Version, WorkspaceId,
+    ApiKeyId, Fingerprint, KeyAlgorithm, KeyMaterial, PrincipalId, ProjectId, PublicKey, Timestamp, Version,
+    WorkspaceId,
     api_key::{ApiKey, KeyState, RevokedApiKey, UnrevokedKey, key_state},
     limits::KeyLimits,
+    policy::{KeyFacts, KeyPolicies, KeyPolicy, PolicyPlace},
     principal::Identity,
     project::ProjectGrants,
     public_key::CompactKey,
@@ -58,6 +60,8 @@ pub struct DirectoryKey {
 struct Uncommon {
     /// The key, if it is not an Ed25519 key.
     verification_key: Option<VerificationKey>,
+    /// The algorithm of that key.
+    algorithm: Option<KeyAlgorithm>,
     /// The limits of the key.
     limits: KeyLimits,
     /// The first version of the key in this process, if this is a later one. The use of all versions is recorded there.
@@ -92,7 +96,8 @@ impl DirectoryKey {
         };
         let limits = key.limits.clone();
         let is_uncommon = verification_key.is_some() || !limits.is_none();
-        let uncommon = is_uncommon.then(|| Box::new(Uncommon { verification_key, limits, first: None }));
+        let algorithm = verification_key.as_ref().map(|_| key.public_key.algorithm());
+        let uncommon = is_uncommon.then(|| Box::new(Uncommon { verification_key, algorithm, limits, first: None }));
         Some(Self {
             id: key.id,
             owner: key.owner,
@@ -155,6 +160,13 @@ impl DirectoryKey {
     pub fn limits(&self) -> &KeyLimits {
         const NONE: &KeyLimits = &KeyLimits::none();
         self.uncommon.as_ref().map_or(NONE, |uncommon| &uncommon.limits)
+    }
+
+    /// Returns what policies are about.
+    #[must_use]
+    pub fn facts(&self) -> KeyFacts {
+        let algorithm = self.uncommon.as_ref().and_then(|uncommon| uncommon.algorithm);
+        KeyFacts::of(self.id, algorithm.unwrap_or(KeyAlgorithm::Ed25519), self.expires_at(), self.limits())
     }
 
     /// Returns its state at `now`.
@@ -327,6 +339,7 @@ pub struct Snapshot {
     version: Version,
     token_epoch: u64,
     signatures_from: Timestamp,
+    policies: KeyPolicies,
     keys: Table<ById>,
     by_fingerprint: Table<ByFingerprint>,
     revoked: imbl::HashMap<ApiKeyId, Arc<RevokedKey>>,
@@ -354,6 +367,12 @@ impl Snapshot {
     #[must_use]
     pub const fn signatures_from(&self) -> Timestamp {
         self.signatures_from
+    }
+
+    /// Returns the policies for keys.
+    #[must_use]
+    pub const fn policies(&self) -> &KeyPolicies {
+        &self.policies
     }
 
     /// Returns the number of keys.
@@ -408,6 +427,16 @@ impl Snapshot {
     pub fn set_epochs(&mut self, token_epoch: u64, signatures_from: Timestamp) {
         self.token_epoch = token_epoch;
         self.signatures_from = signatures_from;
+    }
+
+    /// Replaces all policies.
+    pub fn set_policies(&mut self, policies: KeyPolicies) {
+        self.policies = policies;
+    }
+
+    /// Replaces or removes the policy of a place.
+    pub fn set_policy(&mut self, place: PolicyPlace, policy: Option<KeyPolicy>) {
+        self.policies.set(place, policy);
     }
 
     /// Replaces all keys that are not revoked.

@@ -70,6 +70,7 @@ impl RouteError {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Denied(Denied::NotFound) => "not_found",
+            Self::Denied(Denied::OutsidePolicy(_)) => "outside_policy",
             Self::Path(_) => "invalid_path",
             Self::Denied(_)
             | Self::NoRoute

@@ -221,7 +221,7 @@ fn authorize_route(
     if limits.projects().is_some() && places.project.is_none() {
         return Err(RouteError::NoProject);
     }
-    let place = find_place(identity, places, header, directory)?;
+    let place = find_place((principal, identity), places, header, directory)?;
     if let Some((id, _)) = place.project
         && !limits.reaches_project(id)
     {
@@ -232,7 +232,12 @@ fn authorize_route(
         Requirement::Workspace(role) => match place.workspace {
             Some(membership) if membership.role >= role => {}
             Some(_) => return Err(Denied::Role(RequiredRole::WorkspaceAdmin).into()),
-            None => return Err(RouteError::SeveralWorkspaces),
+            None => match principal.policy().excluded() {
+                [excluded, ..] if identity.memberships.is_empty() => {
+                    return Err(Denied::OutsidePolicy(excluded.outside).into());
+                }
+                _ => return Err(RouteError::SeveralWorkspaces),
+            },
         },
         Requirement::Project(permission) => {
             let (id, project) = place.project.ok_or(Denied::NotFound)?;
@@ -262,12 +267,19 @@ fn signed_workspace<'a>(verified: &VerifiedRequest, request: &OriginalRequest<'a
 
 /// Returns the workspace and project in path and header. They must match, and the principal must be in them.
 fn find_place<'a>(
-    identity: &'a Arc<Identity>,
+    (principal, identity): (&Principal, &'a Arc<Identity>),
     places: Places<'_>,
     header: Option<&str>,
     directory: &'a Snapshot,
 ) -> Result<Place<'a>, RouteError> {
-    let named = |text: &str| identity.memberships.iter().find(|m| names_workspace(text, m)).ok_or(Denied::NotFound);
+    let excluded = |is_it: &dyn Fn(&Membership) -> bool| {
+        let found = principal.policy().excluded().iter().find(|excluded| is_it(&excluded.membership));
+        found.map_or(Denied::NotFound, |excluded| Denied::OutsidePolicy(excluded.outside))
+    };
+    let find = |is_it: &dyn Fn(&Membership) -> bool| {
+        identity.memberships.iter().find(|membership| is_it(membership)).ok_or_else(|| excluded(is_it))
+    };
+    let named = |text: &str| find(&|membership| names_workspace(text, membership));
     let by_path = places.workspace.map(named).transpose()?;
     let project = match places.project {
         None => None,
@@ -278,10 +290,7 @@ fn find_place<'a>(
     };
     let of_project = match project {
         None => None,
-        Some((_, project)) => {
-            let membership = identity.memberships.iter().find(|m| m.workspace == project.workspace);
-            Some(membership.ok_or(Denied::NotFound)?)
-        }
+        Some((_, project)) => Some(find(&|membership| membership.workspace == project.workspace)?),
     };
     if let (Some(by_path), Some(of_project)) = (by_path, of_project)
         && by_path.workspace != of_project.workspace

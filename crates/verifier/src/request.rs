@@ -382,7 +382,10 @@ pub(crate) fn find_principal(
     // If the owner does not exist, it was deleted, which revokes the key.
     let identity = directory.identity(key.owner).ok_or(Error::UnknownKey)?;
     match identity.refusal() {
-        None => Ok(Principal::of_key(identity, credential, limits)),
+        None => {
+            let policy = directory.policies().check_use(|| key.facts(), identity, now);
+            Ok(Principal::of_key(identity, credential, limits, policy.map_err(Error::OutsidePolicy)?))
+        }
         Some(IdentityRefusal::Disabled) => Err(Error::OwnerDisabled),
         Some(IdentityRefusal::Suspended) => Err(Error::OwnerSuspended),
         Some(IdentityRefusal::NoWorkspace) => Err(Error::OwnerWithoutWorkspace),

@@ -52,7 +52,7 @@ fn principal(id: impl Into<PrincipalId>, role: Option<Role>, operator: bool, cre
         Credential::BearerToken(key) => KeyCredential::BearerToken(key),
         Credential::Session(..) | Credential::Host => panic!("these have no key"),
     };
-    Principal::of_key(&Arc::new(identity), credential, &KeyLimits::none())
+    Principal::of_key(&Arc::new(identity), credential, &KeyLimits::none(), PolicyReach::everything())
 }
 
 fn status(result: Result<(), Denied>) -> u16 {

@@ -1,6 +1,6 @@
 //! A public key in little memory, for a directory with millions of them.
 
-use super::{Fingerprint, KeyMaterial, PublicKey, PublicKeyError, read_blob};
+use super::{Fingerprint, KeyAlgorithm, KeyMaterial, PublicKey, PublicKeyError, read_blob};
 
 /// A stored public key. An Ed25519 key has no allocation of its own.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -21,6 +21,15 @@ impl CompactKey {
             KeyMaterial::Ed25519(bytes) => Self::Ed25519(*bytes),
             other => Self::Other(Box::new(PublicKey::encode(other)?)),
         })
+    }
+
+    /// Returns the algorithm.
+    #[must_use]
+    pub fn algorithm(&self) -> KeyAlgorithm {
+        match self {
+            Self::Ed25519(_) => KeyAlgorithm::Ed25519,
+            Self::Other(key) => key.algorithm(),
+        }
     }
 
     /// Returns the fingerprint, as [`PublicKey::fingerprint`].

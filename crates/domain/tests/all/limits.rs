@@ -65,7 +65,12 @@ fn permissions(limits: &KeyLimits) -> BTreeSet<String> {
         memberships: memberships.collect(),
     };
     let key = "key_01h455vb4pex5vsknk084sn02q".parse().unwrap();
-    let principal = Principal::of_key(&Arc::new(identity), KeyCredential::Signature(key), limits);
+    let principal = Principal::of_key(
+        &Arc::new(identity),
+        KeyCredential::Signature(key),
+        limits,
+        domain::principal::PolicyReach::everything(),
+    );
     let mut allowed = BTreeSet::new();
     let mut add = |name: String, is_allowed: bool| {
         if is_allowed {
@@ -173,7 +178,12 @@ fn a_principal_names_the_scope_that_its_key_lacks() {
     };
     let key = "key_01h455vb4pex5vsknk084sn02q".parse().unwrap();
     let limits = KeyLimits::from("scopes=keyward:read".parse::<Limits>().unwrap());
-    let principal = Principal::of_key(&Arc::new(identity), KeyCredential::Signature(key), &limits);
+    let principal = Principal::of_key(
+        &Arc::new(identity),
+        KeyCredential::Signature(key),
+        &limits,
+        domain::principal::PolicyReach::everything(),
+    );
     let denied = principal.require_scope(KeywardScope::Write).unwrap_err();
     assert_eq!(denied, Denied::Scope(KeywardScope::Write));
     assert!(denied.to_string().contains("keyward:write"), "{denied}");

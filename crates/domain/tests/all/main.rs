@@ -2,6 +2,7 @@
 
 mod audit;
 mod limits;
+mod policy;
 mod public_key;
 mod public_key_strength;
 mod ssh_keygen;

@@ -9,6 +9,7 @@ mod limits;
 mod notice;
 mod proof;
 mod registration;
+mod review;
 mod revocation;
 mod rotated_key;
 mod rotation;

@@ -18,12 +18,12 @@ use std::{
 use domain::{
     ApiKeyId, AuditAction, AuditEvent, AuditEventId, AuditPrincipal, PrincipalId, SessionId, Timestamp, WorkspaceId,
     api_key::KeyState,
-    limits::{KeyLimits, KeywardScope},
+    limits::KeywardScope,
     principal::{Credential, Denied, IdentityRefusal, KeyCredential, Principal},
     session::Session,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use store::{Change, Committed, Connection, MayConflict, StoreError, replay::Earlier};
+use store::{Change, Committed, Connection, MayConflict, StoreError, identity::KeyStanding, replay::Earlier};
 use tracing::Instrument as _;
 use verifier::AuthenticationError;
 
@@ -424,9 +424,9 @@ impl App {
                 KeyState::Expired => return Err(refuse(AuthenticationError::KeyExpired)),
                 KeyState::Revoked => return Err(refuse(AuthenticationError::UnknownKey)),
             }
-            let limits = key.map(|key| key.limits).ok_or_else(|| refuse(AuthenticationError::UnknownKey))?;
-            limits.check_use(now, caller.client_ip).map_err(|refusal| refuse(refusal.into()))?;
-            Again::Key(credential, limits)
+            let key = key.ok_or_else(|| refuse(AuthenticationError::UnknownKey))?;
+            key.limits.check_use(now, caller.client_ip).map_err(|refusal| refuse(refusal.into()))?;
+            Again::Key(credential, key)
         } else if let Credential::Session(session, _) = *principal.credential() {
             let session = require_session(change, session, id, now).await?;
             Again::Session(session.id, session.authenticated_at)
@@ -435,7 +435,11 @@ impl App {
         };
         let identity = Arc::new(found.identity.ok_or_else(|| refuse(AuthenticationError::UnknownKey))?);
         let principal = match (identity.refusal(), again) {
-            (None, Again::Key(credential, limits)) => Principal::of_key(&identity, credential, &limits),
+            (None, Again::Key(credential, key)) => {
+                let policy = found.policies.check_use(|| key.facts, &identity, now);
+                let policy = policy.map_err(|outside| refuse(AuthenticationError::OutsidePolicy(outside)))?;
+                Principal::of_key(&identity, credential, &key.limits, policy)
+            }
             // A person who is invited again accepts the invitation in a session that has no other access.
             (None | Some(IdentityRefusal::NoWorkspace), Again::Session(session, authenticated_at)) => {
                 Principal::of_session(identity, session, authenticated_at)
@@ -592,7 +596,7 @@ impl Transaction {
 
 /// The credential of a caller, as it is now.
 enum Again {
-    Key(KeyCredential, KeyLimits),
+    Key(KeyCredential, KeyStanding),
     Session(SessionId, Timestamp),
 }
 

@@ -27,6 +27,8 @@ const BATCH: usize = 64;
 const SPREAD: Duration = Duration::from_millis(400);
 /// The number of intervals between two deletions of expired data.
 const EXPIRY_EVERY: u32 = 60;
+/// The number of intervals between two searches for keys that are not used.
+const UNUSED_EVERY: u32 = 3600;
 /// How long a replay is kept on this node's clock since boot. It is longer than the maximum lifetime of a signature,
 /// from the earliest to the latest clock of any node (7 minutes), plus the transaction that stores it.
 const REPLAYS_KEPT: Duration = Duration::from_mins(10);
@@ -58,6 +60,11 @@ pub(super) async fn run_maintenance(app: Weak<App>) {
             && let Err(error) = app.forget_expired().await
         {
             tracing::error!(?error, "what has expired could not be removed; it is tried again in a minute");
+        }
+        if round.is_multiple_of(UNUSED_EVERY)
+            && let Err(error) = app.disable_unused_keys().await
+        {
+            tracing::error!(?error, "keys that are not used could not be disabled; it is tried again in an hour");
         }
         round = round.wrapping_add(1);
     }

@@ -30,6 +30,7 @@ pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool 
         | Action::InstallationRestore
         | Action::MemberAdd
         | Action::MemberLoseEmail
+        | Action::PolicyUpdate
         | Action::ProjectMemberSet
         | Action::QuotaUpdate
         | Action::RequestRefuse

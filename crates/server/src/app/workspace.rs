@@ -6,6 +6,7 @@ use domain::{
     AuditAction, PrincipalId, UserId, WorkspaceId,
     limits::KeywardScope,
     list::{Search, WorkspaceFilter, WorkspaceOrder},
+    policy::PolicyPlace,
     principal::{Principal, WorkspacePermission},
     quota::Quotas,
     role::Role,
@@ -471,6 +472,7 @@ impl Operation for DeleteWorkspace {
             }
         }
         app.end_open_invitations(transaction, id, None).await?;
+        store::policy::delete_policy(&mut transaction.change, PolicyPlace::Workspace(id)).await?;
         store::workspace::delete_workspace(&mut transaction.change, id, now).await?;
         for user in members {
             app.end_sessions_without_workspace(transaction, user).await?;

@@ -2,14 +2,19 @@
 
 use std::{collections::HashMap, num::NonZero, sync::Arc, thread::available_parallelism};
 
-use domain::{ApiKeyId, PrincipalId, ProjectId, ServiceAccountId, UserId, principal::Identity, project::ProjectGrants};
+use domain::{
+    ApiKeyId, PrincipalId, ProjectId, ServiceAccountId, UserId,
+    policy::{KeyPolicies, PolicyPlace},
+    principal::Identity,
+    project::ProjectGrants,
+};
 use store::{
     Changes, Connection, Store, StoreError, Subject,
     api_key::{self, ChangedApiKey},
     change,
     identity::{self, WorkspaceNames},
     installation::Installation,
-    project,
+    policy, project,
 };
 use tokio::{
     sync::Mutex,
@@ -54,6 +59,7 @@ pub(super) async fn load_all(store: &Store, public_key: &[u8; 32], before: &Snap
     snapshot.set_version(change::current_version(&mut connection).await?);
     let installation = find_installation(&mut connection, public_key).await?;
     snapshot.set_epochs(installation.token_epoch, installation.signatures_from);
+    snapshot.set_policies(policy::list_policies(&mut connection).await?);
     let names = identity::list_workspace_names(&mut connection).await?;
     for key in api_key::list_revoked_api_keys(&mut connection, MAX_REVOKED_KEYS).await? {
         snapshot.put_revoked_key(key);
@@ -268,13 +274,15 @@ pub(super) async fn load_changes(
             Subject::Installation => {
                 let installation = find_installation(connection, public_key).await?;
                 snapshot.set_epochs(installation.token_epoch, installation.signatures_from);
+                objects.put_policy(&mut snapshot, PolicyPlace::Installation);
             }
             Subject::Project(id) => match objects.projects.remove(&id) {
                 Some(grants) => snapshot.put_project(grants),
                 None => snapshot.remove_project(id),
             },
-            // The directory does not contain it. The change lists its members, accounts and projects, too.
-            Subject::Workspace(_) => {}
+            // Of the workspace itself, the directory contains the policy. The change lists its members, accounts and
+            // projects, too.
+            Subject::Workspace(id) => objects.put_policy(&mut snapshot, PolicyPlace::Workspace(id)),
         }
     }
     snapshot.set_version(up_to);
@@ -287,18 +295,24 @@ struct Objects {
     keys: HashMap<ApiKeyId, ChangedApiKey>,
     identities: HashMap<PrincipalId, Identity>,
     projects: HashMap<ProjectId, ProjectGrants>,
+    policies: KeyPolicies,
 }
 
 impl Objects {
     async fn load(connection: &mut Connection, subjects: &[Subject]) -> Result<Self, StoreError> {
         let (mut keys, mut principals, mut projects) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut workspaces, mut has_places) = (Vec::new(), false);
         for &subject in subjects {
             match subject {
                 Subject::ApiKey(id) => keys.push(id),
                 Subject::User(id) => principals.push(id.into()),
                 Subject::ServiceAccount(id) => principals.push(id.into()),
                 Subject::Project(id) => projects.push(id),
-                Subject::Workspace(_) | Subject::Installation => {}
+                Subject::Workspace(id) => {
+                    workspaces.push(id);
+                    has_places = true;
+                }
+                Subject::Installation => has_places = true,
             }
         }
         let grants = project::find_project_grants(connection, &projects).await?;
@@ -306,7 +320,16 @@ impl Objects {
             keys: api_key::find_changed_api_keys(connection, &keys).await?,
             identities: identity::find_identities(connection, &principals).await?,
             projects: grants.into_iter().map(|grants| (grants.id, grants)).collect(),
+            policies: if has_places {
+                policy::find_policies(connection, &workspaces).await?
+            } else {
+                KeyPolicies::default()
+            },
         })
+    }
+
+    fn put_policy(&self, snapshot: &mut Snapshot, place: PolicyPlace) {
+        snapshot.set_policy(place, self.policies.find(place).copied());
     }
 
     fn put_identity(&mut self, snapshot: &mut Snapshot, id: PrincipalId) {

@@ -10,6 +10,7 @@ mod leaked_key;
 mod me;
 mod member;
 mod openapi;
+mod policy;
 mod project;
 mod rotation;
 mod service_account;
@@ -42,6 +43,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .merge(project::router())
         .merge(key_use::router())
         .merge(leaked_key::router())
+        .merge(policy::router())
         .merge(audit::router())
         .merge(admin::router())
 }

@@ -17,6 +17,7 @@ mod leaked_key;
 mod mail;
 mod member;
 mod paging;
+mod policy;
 mod problem;
 mod project;
 mod reads;

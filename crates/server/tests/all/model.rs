@@ -2,6 +2,7 @@
 //! same responses. `KEYWARD_MODEL_CASES=200 cargo test -p server --test all model` runs more of them.
 
 mod look;
+mod policy;
 mod rotation;
 mod rules;
 
@@ -28,7 +29,7 @@ struct Step {
     c: u8,
 }
 
-const KINDS: u8 = 34;
+const KINDS: u8 = 36;
 /// Few, so that keys, names and addresses repeat.
 const PAIRS: usize = 12;
 const NAMES: usize = 4;
@@ -197,6 +198,7 @@ impl History {
             22..26 => self.change_projects(kind, (ws, at), by, (a, b, c)).await,
             26..28 => self.change_limits((ws, at), by, (a, b, c)).await,
             28..31 => self.change_rotations(kind, (ws, at), by, (a, b, c)).await,
+            31..33 => self.change_policy((ws, at), by, (a, b, c)).await,
             _ => self.look(ws, by).await,
         }
     }
@@ -323,6 +325,9 @@ impl History {
         if let (Some(accepted), None) = (accepted, by) {
             let user = self.model.users.len() - 1;
             self.model.users[user].id = text(&accepted["user"]);
+            if !self.model.host_may_add_key() {
+                return;
+            }
             let owner = server::app::KeyOwner::User(text(&accepted["user"]).parse().expect("usr_"));
             let key = self.test.add_key(owner, "first").await;
             self.model.keys.push(host_key(&key, user, self.pairs.len(), self.model.now));

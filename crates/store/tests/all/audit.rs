@@ -269,7 +269,12 @@ async fn owners_list_what_was_done_to_their_own_keys(database: impl Backend) {
     .await;
     let user = PrincipalId::User(id(1));
     let identity = find_identity(&mut store.read().await.unwrap(), user).await.unwrap().expect("the user");
-    let principal = Principal::of_key(&identity.into(), KeyCredential::Signature(id(5)), &KeyLimits::none());
+    let principal = Principal::of_key(
+        &identity.into(),
+        KeyCredential::Signature(id(5)),
+        &KeyLimits::none(),
+        domain::principal::PolicyReach::everything(),
+    );
     let scope = EventScope::OwnKeys(principal.authorize_own().unwrap());
     let (own, other): (ApiKeyId, ApiKeyId) = (id(5), id(6));
     let without = |number: u8| AuditEvent { workspace: None, key: None, target: None, ..event(number) };

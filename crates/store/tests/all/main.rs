@@ -15,6 +15,7 @@ mod key_use;
 mod list;
 mod migrations;
 mod node;
+mod policy;
 mod postgres;
 mod project;
 mod replay;

@@ -157,6 +157,7 @@ async fn nodes_that_do_not_know_a_feature_are_listed_until_they_leave(database: 
         tamper(&store, "UPDATE nodes SET known_format = $1", params![known]).await;
         assert_eq!(older().await, [""; 0]);
         assert_eq!(without(Feature::KeyRotations).await, expected);
+        assert_eq!(without(Feature::KeyPolicies).await, ["host-1:4711", "host-2:4711"]);
     }
     tamper(&store, "UPDATE nodes SET known_format = $1", params![1000_i64]).await;
     assert_eq!(older().await, [""; 0]);

@@ -154,7 +154,12 @@ pub(crate) fn limited(owner: impl Into<PrincipalId>, limits: &str) -> Principal 
         suspended: false,
         memberships: [1, 2].map(membership).into(),
     };
-    Principal::of_key(&identity.into(), KeyCredential::Signature(id(1)), &limits.into())
+    Principal::of_key(
+        &identity.into(),
+        KeyCredential::Signature(id(1)),
+        &limits.into(),
+        domain::principal::PolicyReach::everything(),
+    )
 }
 
 /// Returns the host's access to the projects of the workspace with that number.

@@ -28,6 +28,8 @@ async fn fill(store: &Store) {
              WHERE seq = 0",
         "INSERT INTO key_rotations (successor_id, predecessor_id, rotated_at, ends_at, accepted_before)
              VALUES ('key_1', 'key_1', 7, 9, 0)",
+        "INSERT INTO key_policies (place, rules, rules_before, set_at, enforced_from)
+             VALUES ('installation', 'require_expiry=true', '', 7, 9)",
         "INSERT INTO use_counters (key_id, span, starts_at, accepted, bad_signature, key_revoked, key_expired,
              key_disabled, owner_disabled, wrong_time, replayed, host_not_listed, invalid, forbidden, rate_limited)
              VALUES ('key_1', 'hour', 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)",
@@ -49,7 +51,7 @@ async fn there_and_back<Other: Backend>(from: &Store) {
     let (there, back) = (Other::fresh(), Sqlite::fresh());
     let there = there.open().await;
     let copied = transfer::copy(from, &there).await.unwrap();
-    assert_eq!((copied.rows, copied.events), (1 + 4 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1203, 4));
+    assert_eq!((copied.rows, copied.events), (1 + 4 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1203, 4));
     // It continues where it was.
     assert_eq!(there.current_version().await.unwrap(), from.current_version().await.unwrap());
     let back = back.open().await;

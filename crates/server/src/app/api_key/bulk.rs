@@ -24,7 +24,7 @@ use super::{
 use crate::{
     app::{
         App, Caller, ChangeError, Confirmed, Detail, Operation, RevocationCause, Scope, Transaction,
-        chosen::require_few,
+        chosen::require_few, policy::PolicyOfOwner,
     },
     error::AppError,
 };
@@ -201,6 +201,13 @@ impl Operation for EditApiKeys {
                 scope.principal.require_within_limits(&after.limits, after.owner)?;
             }
         }
+        if matches!(self.edit, BulkEdit::SetExpiry(_)) {
+            // All keys of a set are of the same workspace, or of users.
+            let policy = PolicyOfOwner::find(scope.connection, self.set.workspace()).await?;
+            for Edited { before, after, .. } in &edited {
+                policy.check_change(before, after, now)?;
+            }
+        }
         Ok(edited)
     }
 
@@ -233,6 +240,9 @@ impl Operation for EditApiKeys {
         };
         for Edited { before, after, workspace } in keys {
             store::api_key::update_api_key(&mut transaction.change, &before, &after).await?;
+            if before.disabled && !after.disabled {
+                store::key_review::note_enabled(&mut transaction.change, after.id).await?;
+            }
             transaction.note(app, action, workspace, after.id, Detail::of_change(&before, &after));
         }
         Ok(count)

@@ -6,6 +6,7 @@ use domain::{
     AuditAction, Timestamp,
     api_key::ApiKey,
     limits::{KeyLimits, KeywardScope},
+    policy::WithinPolicy,
     principal::WorkspacePermission,
     public_key::PublicKey,
     rotation::Overlap,
@@ -19,7 +20,10 @@ use super::{
     parse_end, proof, require_owner, to_wire, workspace_of,
 };
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, RevocationCause, Scope, Transaction, UnsentMail},
+    app::{
+        App, Caller, ChangeError, Confirmed, Detail, Operation, RevocationCause, Scope, Transaction, UnsentMail,
+        policy::PolicyOfOwner,
+    },
     error::{AppError, Conflict},
 };
 
@@ -130,14 +134,16 @@ impl Registration<'_> {
             None => None,
         };
         let reclaimed = claim_fingerprint(app, scope, &owner, &public_key, challenge.is_some()).await?;
-        let limits = match origin {
+        let policy = PolicyOfOwner::find(scope.connection, owner.workspace()).await?;
+        let (limits, expires_at) = match origin {
             Origin::Request(limits) => {
                 app.require_room_for_key(scope, &owner).await?;
-                app.grant_limits(scope, &owner, limits, &KeyLimits::none()).await?
+                (app.grant_limits(scope, &owner, limits, &KeyLimits::none()).await?, expires_at)
             }
             Origin::Rotation(predecessor, overlap) => {
                 app.require_room_for_successor(scope, &owner, (predecessor.id, id), overlap).await?;
-                app.copy_limits(scope, &owner, &predecessor.limits).await?
+                let limits = app.copy_limits(scope, &owner, &predecessor.limits).await?;
+                (limits, policy.expiry_of_successor(expires_at, now))
             }
         };
         let proven_at = challenge.is_some().then_some(now);
@@ -161,7 +167,8 @@ impl Registration<'_> {
             last_used_ip: None,
             limits,
         };
-        Ok(NewApiKey { owner, key, challenge, reclaimed })
+        let within = policy.check_new(&key)?;
+        Ok(NewApiKey { owner, key, _within: within, challenge, reclaimed })
     }
 }
 
@@ -169,6 +176,8 @@ impl Registration<'_> {
 pub(super) struct NewApiKey {
     owner: AuthorizedOwner,
     key: ApiKey,
+    /// It is within the policy.
+    _within: WithinPolicy,
     /// The challenge in its proof.
     challenge: Option<String>,
     /// Unproven registrations of other principals that it reclaims.
@@ -184,7 +193,7 @@ impl NewApiKey {
         transaction: &mut Transaction,
         describe: impl FnOnce(Detail) -> Detail,
     ) -> Result<ApiKey, AppError> {
-        let Self { owner, key, challenge, reclaimed } = self;
+        let Self { owner, key, _within, challenge, reclaimed } = self;
         if let Some(challenge) = challenge {
             store::proof::delete_challenge(&mut transaction.change, &challenge).await?;
         }

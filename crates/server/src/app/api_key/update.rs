@@ -11,7 +11,7 @@ use domain::{
 
 use super::{Access, AuthorizedOwner, KeyOwner, authorize, find_unrevoked, parse_end, rotated_key};
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction},
+    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction, policy::PolicyOfOwner},
     error::{AppError, Conflict},
 };
 
@@ -117,6 +117,9 @@ impl KeyChange {
     ) -> Result<api::ApiKey, AppError> {
         let Self { owner, before, after } = self;
         store::api_key::update_api_key(&mut transaction.change, &before, &after).await?;
+        if before.disabled && !after.disabled {
+            store::key_review::note_enabled(&mut transaction.change, after.id).await?;
+        }
         transaction.note(app, action, owner.workspace(), after.id, Detail::of_change(&before, &after));
         rotated_key::to_wire(&mut transaction.change, &after, transaction.now).await
     }
@@ -183,6 +186,8 @@ impl Operation for EditApiKey {
                 change.after.disabled = false;
             }
         }
+        let policy = PolicyOfOwner::find(scope.connection, change.owner.workspace()).await?;
+        policy.check_change(&change.before, &change.after, scope.now)?;
         Ok(change)
     }
 

@@ -19,7 +19,7 @@ use utoipa::{
 
 /// Operations that do not accept bearer tokens: those that change keys, roles, memberships, invitations or an enabled
 /// state. The operations of operators do not accept them either.
-const SIGNED_ONLY: [&str; 30] = [
+const SIGNED_ONLY: [&str; 31] = [
     "get_bearer_token",
     "create_proof_challenge",
     "create_my_key",
@@ -41,6 +41,7 @@ const SIGNED_ONLY: [&str; 30] = [
     "rotate_service_account_key",
     "undo_service_account_key_rotation",
     "delete_workspace",
+    "set_workspace_policy",
     "update_member",
     "remove_member",
     "create_invitations",
@@ -58,7 +59,7 @@ type MakeSchema = fn() -> RefOr<Schema>;
 
 /// The type of `after` in each list: the id of the last item of the previous page, in sorted lists with the value that
 /// it is sorted by, or the position of an event in the log.
-const CURSORS: [(&str, MakeSchema); 11] = [
+const CURSORS: [(&str, MakeSchema); 13] = [
     ("list_my_keys", reference::<schema::ApiKeyId>),
     ("list_service_account_keys", reference::<schema::ApiKeyId>),
     ("list_workspaces", sorted::<schema::WorkspaceId>),
@@ -68,6 +69,8 @@ const CURSORS: [(&str, MakeSchema); 11] = [
     ("list_service_accounts", sorted::<schema::ServiceAccountId>),
     ("list_projects", sorted::<schema::ProjectId>),
     ("list_project_members", reference::<schema::PrincipalId>),
+    ("review_workspace_keys", reference::<schema::ApiKeyId>),
+    ("review_all_keys", reference::<schema::ApiKeyId>),
     ("list_users", sorted::<schema::UserId>),
     ("list_audit_events", || {
         ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,18}$")).build().into()

@@ -296,6 +296,7 @@ const fn action_name(action: AuditAction) -> (&'static str, &'static str) {
         AuditAction::ProjectMemberRemove => (PROJECTS, "Removed from a project"),
         AuditAction::ProjectMemberSet => (PROJECTS, "Role in a project"),
         AuditAction::ProjectUpdate => (PROJECTS, "Project changed"),
+        AuditAction::PolicyUpdate => (WORKSPACES, "Key policy set"),
         AuditAction::QuotaUpdate => (WORKSPACES, "Quotas changed"),
         AuditAction::WorkspaceCreate => (WORKSPACES, "Workspace created"),
         AuditAction::WorkspaceDelete => (WORKSPACES, "Workspace deleted"),

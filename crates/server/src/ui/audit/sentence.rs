@@ -520,6 +520,13 @@ impl Teller<'_> {
             AuditAction::ProofChallengeCreate => {
                 self.did("Challenge created", Quiet, " asked for a challenge ", text("to prove a key"))
             }
+            AuditAction::PolicyUpdate => {
+                let words = match self.event.workspace {
+                    Some(_) => text("of the workspace"),
+                    None => text("of the installation"),
+                };
+                self.did("Key policy set", Notable, " set the policy for keys ", words)
+            }
             AuditAction::QuotaUpdate => {
                 self.did("Quotas changed", Changed, " changed the quotas of the workspace ", self.target("name"))
             }
@@ -653,6 +660,7 @@ pub(in crate::ui) fn refusal_reason(code: &str) -> Option<&'static str> {
         "sign_in_suspended" => "The sign-in is suspended since a restore",
         "owner_without_workspace" => "The owner of the key is a member of no workspace",
         "token_expired" => "The bearer token has expired",
+        "outside_policy" => "The key is outside the policy for keys",
         "address_not_allowed" => "The key is limited to other networks",
         "key_not_yet_valid" => "The key is not accepted yet",
         "forbidden" => "The routes do not allow it",

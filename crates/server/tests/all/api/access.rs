@@ -56,6 +56,9 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/workspaces/{ws}",                                              [401, 404, 200, 200, 404, 200, 200, 200]),
     ("PATCH",  "/api/v1/workspaces/{ws}",                                              [401, 404, 403, 200, 404, 403, 200, 200]),
     ("DELETE", "/api/v1/workspaces/{ws}",                                              [401, 404, 403, 204, 404, 403, 204, 403]),
+    ("GET",    "/api/v1/workspaces/{ws}/policy",                                       [401, 404, 200, 200, 404, 200, 200, 200]),
+    ("PUT",    "/api/v1/workspaces/{ws}/policy",                                       [401, 404, 403, 200, 404, 403, 403, 403]),
+    ("GET",    "/api/v1/workspaces/{ws}/policy/keys",                                  [401, 404, 403, 200, 404, 403, 200, 200]),
     ("GET",    "/api/v1/workspaces/{ws}/use",                                          [401, 404, 403, 200, 404, 403, 200, 200]),
 
     ("GET",    "/api/v1/workspaces/{ws}/members",                                      [401, 404, 200, 200, 404, 200, 200, 200]),
@@ -106,6 +109,9 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("POST",   "/api/v1/admin/users",                                                  [401, 403, 403, 403, 201, 403, 403, 403]),
     ("PATCH",  "/api/v1/admin/users/{usr}",                                            [401, 403, 403, 403, 200, 403, 403, 403]),
     ("GET",    "/api/v1/admin/users/{usr}/removal",                                    [401, 403, 403, 403, 200, 403, 403, 403]),
+    ("GET",    "/api/v1/admin/policy",                                                 [401, 403, 403, 403, 200, 403, 403, 403]),
+    ("PUT",    "/api/v1/admin/policy",                                                 [401, 403, 403, 403, 200, 403, 403, 403]),
+    ("GET",    "/api/v1/admin/policy/keys",                                            [401, 403, 403, 403, 200, 403, 403, 403]),
     ("GET",    "/api/v1/admin/nodes",                                                  [401, 403, 403, 403, 200, 403, 403, 403]),
     ("GET",    "/api/v1/admin/audit-checkpoint",                                       [401, 403, 403, 403, 200, 403, 403, 403]),
 
@@ -255,6 +261,7 @@ pub fn body(test: &TestApp, method: &str, path: &str, invitation_token: &str) ->
         ("POST", "projects") => json!({"title": "Another"}),
         ("PATCH", "{prj}") => json!({"description": "another"}),
         ("PUT", "{principal}") => json!({"role": "editor"}),
+        ("PUT", "policy") => json!({"rules": {"require_expiry": true}}),
         ("PATCH", "quotas") => json!({"service_accounts": 3}),
         ("POST", "users") => json!({"email": "new@example.com", "name": "Nina"}),
         _ => Value::Null,

@@ -177,6 +177,8 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
             json!({"role": "viewer"}),
         ),
         ("DELETE", "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}", in_project, none.clone()),
+        ("PUT", "/api/v1/workspaces/{ws}/policy", format!("{path}/policy"), json!({"rules": {}})),
+        ("PUT", "/api/v1/admin/policy", "/api/v1/admin/policy".to_owned(), json!({"rules": {}})),
         (
             "PATCH",
             "/api/v1/admin/workspaces/{ws}/quotas",

@@ -74,6 +74,8 @@ const PAGES_THAT_DO_NOT: &[&str] = &[
 const ROUTES_THAT_ASK: &[(&str, &str)] = &[
     ("DELETE", "/api/v1/workspaces/{ws}"),
     ("PATCH", "/api/v1/admin/workspaces/{ws}/quotas"),
+    ("PUT", "/api/v1/workspaces/{ws}/policy"),
+    ("PUT", "/api/v1/admin/policy"),
     ("PATCH", "/api/v1/workspaces/{ws}/members/{usr}"),
     ("PATCH", "/api/v1/workspaces/{ws}/service-accounts/{sa}"),
     ("POST", "/api/v1/admin/users"),

@@ -3,6 +3,7 @@
 
 mod api_key;
 mod limits;
+mod policy;
 mod project;
 mod rotation;
 
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 pub use self::{
     limits::{Limits, MANAGE, READ, WRITE},
+    policy::{Policies, Rules as PolicyRules},
     rotation::Rotation,
 };
 
@@ -88,7 +90,7 @@ pub struct Account {
     pub deleted: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct ApiKey {
     pub id: String,
@@ -162,6 +164,8 @@ pub struct Model {
     pub invitations: Vec<Invitation>,
     pub projects: Vec<Project>,
     pub tokens: Vec<Token>,
+    /// Of workspaces, and of the installation.
+    pub policies: BTreeMap<Option<usize>, Policies>,
 }
 
 fn require(holds: bool, refusal: Refusal) -> Verdict<()> {
@@ -204,6 +208,9 @@ impl Model {
             Who::Account(account) => !self.accounts[account].disabled && !self.accounts[account].deleted,
         };
         require(stands, UNAUTHENTICATED)?;
+        let is_refused = self.policy_refuses(None, key)
+            || matches!(who, Who::Account(account) if self.policy_refuses(Some(self.accounts[account].workspace), key));
+        require(!is_refused, UNAUTHENTICATED)?;
         Ok(Caller { who, key, bearer: matches!(credential, Credential::Token(_)) })
     }
 
@@ -282,6 +289,7 @@ impl Model {
         self.require_signing_admin(caller, ws)?;
         self.workspaces[ws].deleted = true;
         self.workspaces[ws].members.clear();
+        self.policies.remove(&Some(ws));
         for account in 0..self.accounts.len() {
             if self.accounts[account].workspace == ws {
                 self.bury_account(account);

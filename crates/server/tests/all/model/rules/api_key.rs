@@ -96,10 +96,7 @@ impl Model {
         let reclaimed = self.claim(owner, pair, proved)?;
         self.require_room(owner)?;
         let limits = self.grant_limits(caller, asked, owner)?;
-        if let Some(reclaimed) = reclaimed {
-            self.reclaim(reclaimed);
-        }
-        self.keys.push(ApiKey {
+        let key = ApiKey {
             id: String::new(),
             owner,
             pair,
@@ -112,7 +109,12 @@ impl Model {
             reclaimed: false,
             created_with: Some(caller.key),
             limits,
-        });
+        };
+        self.require_new_within_policy(&key)?;
+        if let Some(reclaimed) = reclaimed {
+            self.reclaim(reclaimed);
+        }
+        self.keys.push(key);
         Ok(())
     }
 
@@ -138,7 +140,9 @@ impl Model {
         if self.state(key) == State::Expired {
             self.require_room(who)?;
         }
-        self.keys[key].expires_at = end;
+        let after = ApiKey { expires_at: end, ..self.keys[key].clone() };
+        self.require_change_within_policy(key, &after)?;
+        self.keys[key] = after;
         Ok(())
     }
 

@@ -86,7 +86,9 @@ impl Model {
     /// Returns whether the caller is an admin of a workspace that its key reaches.
     pub fn role(&self, caller: Caller, ws: usize) -> Verdict<bool> {
         let role = self.is_admin(caller.who, ws).filter(|_| self.limits(caller).reach_workspace(ws));
-        role.ok_or(NOT_FOUND)
+        let role = role.ok_or(NOT_FOUND)?;
+        require(!self.policy_refuses(Some(ws), caller.key), (403, "outside_policy"))?;
+        Ok(role)
     }
 
     /// Refuses a caller that would let a key with more permissions than its own be used again, or for longer.
@@ -101,7 +103,10 @@ impl Model {
 
     pub fn set_limits(&mut self, caller: Caller, owner: Owner, key: usize, asked: &Limits) -> Verdict<()> {
         let who = self.find_unrevoked(caller, owner, key)?;
-        self.keys[key].limits = self.grant_limits(caller, asked, who)?;
+        let limits = self.grant_limits(caller, asked, who)?;
+        let after = super::ApiKey { limits, ..self.keys[key].clone() };
+        self.require_change_within_policy(key, &after)?;
+        self.keys[key] = after;
         Ok(())
     }
 }

@@ -104,7 +104,7 @@ impl Model {
             pair,
             disabled: false,
             created_at: self.now,
-            expires_at: given.map(|given| self.now + given),
+            expires_at: self.end_of_successor(who, given.map(|given| self.now + given)),
             revoked: false,
             verified: proved,
             proven: proved,
@@ -114,7 +114,9 @@ impl Model {
         });
         self.rotations.push(rotation);
         let room = if self.counted_keys(who) <= present { Ok(()) } else { self.require_room_beside(who, present) };
-        if let Err(refusal) = room.and_then(|()| self.require_within(caller, key)) {
+        let within = room.and_then(|()| self.require_within(caller, key));
+        let within = within.and_then(|()| self.require_new_within_policy(&self.keys[successor]));
+        if let Err(refusal) = within {
             self.rotations.pop();
             self.keys.pop();
             self.keys[key].revoked = revoked;
