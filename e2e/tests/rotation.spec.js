@@ -50,8 +50,8 @@ test('an admin rotates a key, tries the new one, and undoes it', async ({ ada, k
   }).toPass({ timeout: 15_000 });
   await expect(ada.locator('dt:text-is("Its use since") + dd')).toContainText('from 127.0.0.1');
   await ada.goto(`${keyward.url}/w/acme/keys`);
-  await expect(ada.getByText('replaced by')).toBeVisible();
-  await expect(ada.getByText(/^replaces/)).toBeVisible();
+  await expect(ada.getByRole('link', { name: /^old key replaced by / })).toBeVisible();
+  await expect(ada.getByRole('link', { name: /^new key replaces / })).toBeVisible();
 
   await ada.goto(oldPage);
   await expect(ada.getByRole('link', { name: 'Rotate key' })).toHaveCount(0);
