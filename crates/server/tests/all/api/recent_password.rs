@@ -19,11 +19,13 @@ const PAGES_THAT_ASK: &[&str] = &[
     "/operator/workspaces/{ws}/quotas",
     "/profile/api-keys",
     "/profile/api-keys/{key}/enable",
+    "/profile/api-keys/{key}/rotate",
     "/w/{slug}/delete",
     "/w/{slug}/members/{usr}/role",
     "/w/{slug}/projects/{prj}/members",
     "/w/{slug}/service-accounts/{sa}/keys",
     "/w/{slug}/service-accounts/{sa}/keys/{key}/enable",
+    "/w/{slug}/service-accounts/{sa}/keys/{key}/rotate",
     "/w/{slug}/service-accounts/{sa}/role",
 ];
 
@@ -39,6 +41,8 @@ const PAGES_THAT_DO_NOT: &[&str] = &[
     // It asks if the limits become wider. This form narrows them.
     "/profile/api-keys/{key}/limits",
     "/profile/api-keys/{key}/revoke",
+    // No key was rotated, as in the routes below.
+    "/profile/api-keys/{key}/rotate/undo",
     "/profile/password",
     "/profile/sessions/end-others",
     "/profile/sessions/{session}/end",
@@ -67,6 +71,7 @@ const PAGES_THAT_DO_NOT: &[&str] = &[
     "/w/{slug}/service-accounts/{sa}/keys/{key}/disable",
     "/w/{slug}/service-accounts/{sa}/keys/{key}/limits",
     "/w/{slug}/service-accounts/{sa}/keys/{key}/revoke",
+    "/w/{slug}/service-accounts/{sa}/keys/{key}/rotate/undo",
     "/w/{slug}/service-accounts/{sa}/settings",
 ];
 
