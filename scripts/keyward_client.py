@@ -40,6 +40,11 @@ class Key(PublicKey):
         return self.private.private_bytes_raw()
 
 
+def is_overloaded(status, answer):
+    """Whether a request was refused, unread, because the server has too many."""
+    return status == 503 and answer is not None and answer.get("title") == "Overloaded"
+
+
 class Client:
     """A connection to a server, with one key. If several servers answer for one authority, `address` names the server. For a server
     whose wall clock is wrong, signatures are made so many seconds `ahead` of this machine's clock."""
@@ -68,10 +73,18 @@ class Client:
         headers["Host"] = self.authority
         return headers | {"Signature-Input": f"k={parameters}", "Signature": f"k=:{b64(signature)}:"}
 
-    def request(self, method, target, value=None):
+    def attempt(self, method, target, value=None):
         """Status and body of one signed request. Raises OSError or HTTPException without an answer."""
         body = b"" if value is None else json.dumps(value).encode()
         return self.send(method, target, body, self.sign(method, target, body))
+
+    def request(self, method, target, value=None):
+        """As `attempt`. If the server is overloaded, as it may be beside other programs, the request is signed and sent again."""
+        while True:
+            status, answer = self.attempt(method, target, value)
+            if not is_overloaded(status, answer):
+                return status, answer
+            time.sleep(float(self.headers["Retry-After"]))
 
     def send(self, method, target, body, headers):
         """Sends a signed request, which may be a repeated one."""
