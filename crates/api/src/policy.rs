@@ -28,7 +28,7 @@ pub struct PolicyRules {
     pub unused_action: Option<String>,
     /// The algorithms that keys may have.
     #[serde(default)]
-    #[schema(value_type = Option<Vec<schema::Algorithm>>, max_items = 4)]
+    #[schema(value_type = Option<Vec<schema::Algorithm>>, min_items = 1, max_items = 4)]
     pub algorithms: Option<Vec<String>>,
     /// Whether a key must be limited to networks with the limit `cidrs`. A network of all addresses does not count.
     #[serde(default)]
